@@ -1,0 +1,1 @@
+"""The algorithm: pure functions and values, no I/O, standard library only."""
