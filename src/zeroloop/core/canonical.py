@@ -1,0 +1,143 @@
+"""Canonical text of plain values: one spelling for each value, whatever made it.
+
+This module imports nothing, so that a sandbox can carry it as a single file.
+
+Plain values are of *exact* type, no subclass: None, bool, int, float, complex, str, bytes,
+Ellipsis, range, and list, tuple, set, frozenset, dict of plain values. Canonical texts keep
+`1`, `1.0` and `True` apart.
+"""
+
+DEPTH_MAX = 100
+"""Containers inside containers. A scalar has depth 0, `[]` depth 1."""
+
+INT_DIGITS_MAX = 4300
+"""CPython's own limit for converting between int and text in quadratic time."""
+
+TEXT_BYTES_MAX = 65_536
+"""UTF-8 bytes of one canonical text."""
+
+INT_END = 10**INT_DIGITS_MAX
+"""The smallest positive int that is too large."""
+
+_OPENING = {list: "[", tuple: "(", set: "{", frozenset: "frozenset({", dict: "{"}
+_CLOSING = {list: "]", tuple: ")", set: "}", frozenset: "})", dict: "}"}
+_EMPTY = {list: "[]", tuple: "()", set: "set()", frozenset: "frozenset()", dict: "{}"}
+
+
+class CanonicalError(ValueError):
+    """A value has no canonical text."""
+
+
+class OpaqueValueError(CanonicalError):
+    """The value is not plain data, contains itself, or is nested too deeply."""
+
+
+class ValueTooLargeError(CanonicalError):
+    """The text would exceed its limit; it is never cut."""
+
+
+def canonical_text(
+    value: object, *, bytes_max: int = TEXT_BYTES_MAX, dicts_sorted: bool = False
+) -> str:
+    """Write `value` in its canonical text.
+
+    Args:
+        value: Any object; only plain values have a text.
+        bytes_max: Limit of the text in UTF-8 bytes. Work stops soon after it is exceeded.
+        dicts_sorted: Order dict entries by the text of their keys, not by insertion. Two texts
+            written so are equal exactly if the values are equal up to the order of entries.
+
+    Raises:
+        OpaqueValueError: Something in `value` is not plain data.
+        ValueTooLargeError: The text exceeds `bytes_max`, or an int has too many digits.
+    """
+    text = _Writer(bytes_max, dicts_sorted=dicts_sorted).write(value, 0)
+    if len(text.encode()) > bytes_max:
+        raise ValueTooLargeError(f"text of the value exceeds {bytes_max} bytes")
+    return text
+
+
+class _Writer:
+    """Writes one value. Spends a budget of characters, so shared parts cannot explode."""
+
+    def __init__(self, chars_max: int, *, dicts_sorted: bool) -> None:
+        self._chars_max = chars_max
+        self._chars_left = chars_max
+        self._dicts_sorted = dicts_sorted
+        self._path: set[int] = set()
+
+    def write(self, value: object, depth: int) -> str:
+        kind = type(value)
+        if kind in _OPENING:
+            return self._container(value, depth + 1)
+        if kind is str or kind is bytes:
+            self._spend(len(value))  # type: ignore[arg-type]  # its repr is longer still
+        text = scalar_text(value)
+        self._spend(len(text))
+        return text
+
+    def _container(self, value: object, depth: int) -> str:
+        if depth > DEPTH_MAX:
+            raise OpaqueValueError(f"value is nested more than {DEPTH_MAX} deep")
+        if id(value) in self._path:
+            raise OpaqueValueError("value contains itself")
+        kind = type(value)
+        self._path.add(id(value))
+        texts = self._items(value, depth)
+        self._path.discard(id(value))
+        if not texts:
+            return _EMPTY[kind]
+        comma = "," if kind is tuple and len(texts) == 1 else ""
+        return f"{_OPENING[kind]}{', '.join(texts)}{comma}{_CLOSING[kind]}"
+
+    def _items(self, value: object, depth: int) -> list[str]:
+        self._spend(2)
+        texts: list[str] = []
+        if type(value) is dict:
+            for key, item in value.items():
+                self._spend(2)
+                texts.append(f"{self.write(key, depth)}: {self.write(item, depth)}")
+            return sorted(texts) if self._dicts_sorted else texts
+        for item in value:  # type: ignore[attr-defined]  # list, tuple, set or frozenset
+            self._spend(2)
+            texts.append(self.write(item, depth))
+        return sorted(texts) if type(value) in (set, frozenset) else texts
+
+    def _spend(self, chars: int) -> None:
+        self._chars_left -= chars
+        if self._chars_left + 2 < 0:  # the last separator is counted but not written
+            raise ValueTooLargeError(f"text of the value exceeds {self._chars_max} bytes")
+
+
+def scalar_text(value: object) -> str:
+    """Write a plain value that is no container.
+
+    Raises:
+        OpaqueValueError: `value` is a container, or not plain.
+        ValueTooLargeError: An int has more than `INT_DIGITS_MAX` digits.
+    """
+    kind = type(value)
+    if value is None or kind is bool or kind is str or kind is bytes:
+        return repr(value)
+    if value is ...:
+        return "..."
+    if kind is int:
+        return _int_text(value)  # type: ignore[arg-type]
+    if kind is float:
+        return repr(value)
+    if kind is complex:
+        return f"complex({value.real!r}, {value.imag!r})"  # type: ignore[attr-defined]
+    if kind is range:
+        return _range_text(value)  # type: ignore[arg-type]
+    raise OpaqueValueError(f"value of type {kind.__name__} is not plain data")
+
+
+def _int_text(value: int) -> str:
+    if not -INT_END < value < INT_END:
+        raise ValueTooLargeError(f"int has more than {INT_DIGITS_MAX} digits")
+    return repr(value)
+
+
+def _range_text(value: range) -> str:
+    parts = [value.start, value.stop] if value.step == 1 else [value.start, value.stop, value.step]
+    return f"range({', '.join(_int_text(part) for part in parts)})"
