@@ -1,11 +1,13 @@
 """Canonical text of plain values: one spelling for each value, whatever made it.
 
-This module imports nothing, so that a sandbox can carry it as a single file.
+This module imports nothing but `typing`, so that a sandbox can carry it as a single file.
 
 Plain values are of *exact* type, no subclass: None, bool, int, float, complex, str, bytes,
 Ellipsis, range, and list, tuple, set, frozenset, dict of plain values. Canonical texts keep
 `1`, `1.0` and `True` apart.
 """
+
+from typing import Any
 
 DEPTH_MAX = 100
 """Containers inside containers. A scalar has depth 0, `[]` depth 1."""
@@ -19,9 +21,15 @@ TEXT_BYTES_MAX = 65_536
 INT_END = 10**INT_DIGITS_MAX
 """The smallest positive int that is too large."""
 
-_OPENING = {list: "[", tuple: "(", set: "{", frozenset: "frozenset({", dict: "{"}
-_CLOSING = {list: "]", tuple: ")", set: "}", frozenset: "})", dict: "}"}
-_EMPTY = {list: "[]", tuple: "()", set: "set()", frozenset: "frozenset()", dict: "{}"}
+_OPENING: dict[type, str] = {list: "[", tuple: "(", set: "{", frozenset: "frozenset({", dict: "{"}
+_CLOSING: dict[type, str] = {list: "]", tuple: ")", set: "}", frozenset: "})", dict: "}"}
+_EMPTY: dict[type, str] = {
+    list: "[]",
+    tuple: "()",
+    set: "set()",
+    frozenset: "frozenset()",
+    dict: "{}",
+}
 
 
 class CanonicalError(ValueError):
@@ -58,30 +66,34 @@ def canonical_text(
 
 
 class _Writer:
-    """Writes one value. Spends a budget of characters, so shared parts cannot explode."""
+    """Writes one value. Spends a budget of characters, so shared parts cannot explode.
 
-    def __init__(self, chars_max: int, *, dicts_sorted: bool) -> None:
-        self._chars_max = chars_max
-        self._chars_left = chars_max
+    The budget only stops runaway work: it counts two characters for each pair of brackets and
+    for each separator, so at most twice what is written.
+    """
+
+    def __init__(self, bytes_max: int, *, dicts_sorted: bool) -> None:
+        self._bytes_max = bytes_max
+        self._chars_left = 2 * bytes_max
         self._dicts_sorted = dicts_sorted
         self._path: set[int] = set()
 
-    def write(self, value: object, depth: int) -> str:
-        kind = type(value)
+    def write(self, value: Any, depth: int) -> str:
+        kind = _kind(value)
         if kind in _OPENING:
             return self._container(value, depth + 1)
-        if kind is str or kind is bytes:
-            self._spend(len(value))  # type: ignore[arg-type]  # its repr is longer still
+        if (kind is str or kind is bytes) and len(value) > self._chars_left:
+            self._spend(len(value))  # before a huge text is copied
         text = scalar_text(value)
         self._spend(len(text))
         return text
 
-    def _container(self, value: object, depth: int) -> str:
+    def _container(self, value: Any, depth: int) -> str:
         if depth > DEPTH_MAX:
             raise OpaqueValueError(f"value is nested more than {DEPTH_MAX} deep")
         if id(value) in self._path:
             raise OpaqueValueError("value contains itself")
-        kind = type(value)
+        kind = _kind(value)
         self._path.add(id(value))
         texts = self._items(value, depth)
         self._path.discard(id(value))
@@ -90,46 +102,52 @@ class _Writer:
         comma = "," if kind is tuple and len(texts) == 1 else ""
         return f"{_OPENING[kind]}{', '.join(texts)}{comma}{_CLOSING[kind]}"
 
-    def _items(self, value: object, depth: int) -> list[str]:
+    def _items(self, value: Any, depth: int) -> list[str]:
         self._spend(2)
         texts: list[str] = []
-        if type(value) is dict:
-            for key, item in value.items():
+        kind = _kind(value)
+        if kind is dict:
+            entries: dict[Any, Any] = value
+            for key, item in entries.items():
                 self._spend(2)
                 texts.append(f"{self.write(key, depth)}: {self.write(item, depth)}")
             return sorted(texts) if self._dicts_sorted else texts
-        for item in value:  # type: ignore[attr-defined]  # list, tuple, set or frozenset
+        for item in value:
             self._spend(2)
             texts.append(self.write(item, depth))
-        return sorted(texts) if type(value) in (set, frozenset) else texts
+        return sorted(texts) if kind in (set, frozenset) else texts
 
     def _spend(self, chars: int) -> None:
         self._chars_left -= chars
-        if self._chars_left + 2 < 0:  # the last separator is counted but not written
-            raise ValueTooLargeError(f"text of the value exceeds {self._chars_max} bytes")
+        if self._chars_left < 0:
+            raise ValueTooLargeError(f"text of the value exceeds {self._bytes_max} bytes")
 
 
-def scalar_text(value: object) -> str:
+def scalar_text(value: Any) -> str:
     """Write a plain value that is no container.
 
     Raises:
         OpaqueValueError: `value` is a container, or not plain.
         ValueTooLargeError: An int has more than `INT_DIGITS_MAX` digits.
     """
-    kind = type(value)
+    kind = _kind(value)
     if value is None or kind is bool or kind is str or kind is bytes:
         return repr(value)
     if value is ...:
         return "..."
     if kind is int:
-        return _int_text(value)  # type: ignore[arg-type]
+        return _int_text(value)
     if kind is float:
         return repr(value)
     if kind is complex:
-        return f"complex({value.real!r}, {value.imag!r})"  # type: ignore[attr-defined]
+        return f"complex({value.real!r}, {value.imag!r})"
     if kind is range:
-        return _range_text(value)  # type: ignore[arg-type]
+        return _range_text(value)
     raise OpaqueValueError(f"value of type {kind.__name__} is not plain data")
+
+
+def _kind(value: object) -> type:
+    return type(value)
 
 
 def _int_text(value: int) -> str:

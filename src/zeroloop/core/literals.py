@@ -10,7 +10,7 @@ import ast
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from zeroloop.core.canonical import (
     DEPTH_MAX,
@@ -36,6 +36,8 @@ __all__ = [
     "parse_canonical",
     "parse_literal",
 ]
+
+T = TypeVar("T")
 
 ELEMENTS_MAX = 65_536
 """Elements that the constructors of one text may unfold, as `list(range(1000))` does."""
@@ -64,9 +66,7 @@ def parse_arguments(text: str, *, bytes_max: int = TEXT_BYTES_MAX) -> Arguments:
     # call of the bare name `f`.
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
         raise LiteralError("not an argument list")
-    reader = _Reader(_ANSWER_CALLS)
-    args, kwargs = reader.arguments(call, 0)
-    return Arguments(tuple(args), kwargs)
+    return _read(lambda: Arguments(*_Reader(_ANSWER_CALLS).arguments(call, 0)))
 
 
 def parse_literal(text: str, *, bytes_max: int = TEXT_BYTES_MAX) -> object:
@@ -75,7 +75,8 @@ def parse_literal(text: str, *, bytes_max: int = TEXT_BYTES_MAX) -> object:
     Raises:
         LiteralError: Not a literal, or out of bounds.
     """
-    return _Reader(_ANSWER_CALLS).value(_parse(text.strip(), bytes_max), 0)
+    node = _parse(text.strip(), bytes_max)
+    return _read(lambda: _Reader(_ANSWER_CALLS).value(node, 0))
 
 
 def parse_canonical(text: str, *, bytes_max: int = TEXT_BYTES_MAX) -> object:
@@ -84,7 +85,8 @@ def parse_canonical(text: str, *, bytes_max: int = TEXT_BYTES_MAX) -> object:
     Raises:
         LiteralError: Not the canonical text of any value, or out of bounds.
     """
-    value = _Reader(_CANONICAL_CALLS).value(_parse(text, bytes_max), 0)
+    node = _parse(text, bytes_max)
+    value = _read(lambda: _Reader(_CANONICAL_CALLS).value(node, 0))
     try:
         written = canonical_text(value, bytes_max=bytes_max)
     except CanonicalError as error:
@@ -124,27 +126,28 @@ def equal(left: object, right: object, *, typed: bool = False) -> bool:
 
 
 def _parse(source: str, bytes_max: int) -> ast.expr:
+    if len(source.encode(errors="replace")) > bytes_max:
+        raise LiteralError(f"text exceeds {bytes_max} bytes")
     try:
-        size_bytes = len(source.encode())
-        if size_bytes > bytes_max:
-            raise LiteralError(f"text of {size_bytes} bytes exceeds {bytes_max} bytes")
         with warnings.catch_warnings():  # an escape such as "\d" is no business of ours
             warnings.simplefilter("ignore")
             return ast.parse(source, mode="eval").body
-    except (SyntaxError, MemoryError, RecursionError) as error:
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        # ValueError: a NUL character or a lone surrogate.
         raise LiteralError(f"not a literal: {type(error).__name__}") from error
-    except UnicodeEncodeError as error:
-        raise LiteralError("text is not valid Unicode") from error
-    except LiteralError:
-        raise
-    except ValueError as error:  # a NUL character
-        raise LiteralError("not a literal: ValueError") from error
+
+
+def _read(read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except RecursionError as error:
+        raise LiteralError("nested too deeply") from error
 
 
 class _Reader:
     """Turns an expression tree into a value; everything it does not know is refused."""
 
-    def __init__(self, calls: "dict[str, Callable[..., object]]") -> None:
+    def __init__(self, calls: dict[str, Callable[..., object]]) -> None:
         self._calls = calls
         self._elements_left = ELEMENTS_MAX
 
@@ -173,13 +176,13 @@ class _Reader:
             case _:
                 raise LiteralError(f"{type(node).__name__} is not a literal")
 
-    def arguments(self, call: ast.Call, depth: int) -> tuple[list[object], dict[str, object]]:
+    def arguments(self, call: ast.Call, depth: int) -> tuple[tuple[object, ...], dict[str, object]]:
         kwargs: dict[str, object] = {}
         for keyword in call.keywords:
-            if keyword.arg is None:
-                raise LiteralError("** is not a literal")
+            if keyword.arg is None or keyword.arg in kwargs:
+                raise LiteralError("a keyword needs one value and one name")
             kwargs[keyword.arg] = self.value(keyword.value, depth)
-        return self._values(call.args, depth), kwargs
+        return tuple(self.value(node, depth) for node in call.args), kwargs
 
     def _values(self, nodes: Sequence[ast.expr], depth: int) -> list[object]:
         return [self.value(node, depth + 1) for node in nodes]
@@ -195,22 +198,24 @@ class _Reader:
         return _built(dict, list(zip(names, self._values(nodes, depth), strict=True)))
 
     def _signed(self, sign: ast.unaryop, operand: ast.expr, depth: int) -> object:
-        number = self.value(operand, depth + 1)
+        number: Any = self.value(operand, depth + 1)
         if type(number) not in (int, float, complex):
             raise LiteralError("a sign needs a number")
-        return -number if isinstance(sign, ast.USub) else number  # type: ignore[operator]
+        return -number if isinstance(sign, ast.USub) else number
 
     def _complex(self, sign: ast.operator, left: ast.expr, right: ast.expr, depth: int) -> object:
-        real, imaginary = self.value(left, depth + 1), self.value(right, depth + 1)
+        real: Any = self.value(left, depth + 1)
+        imaginary: Any = self.value(right, depth + 1)
         if type(real) not in (int, float) or type(imaginary) is not complex:
             raise LiteralError("arithmetic is not a literal")
         try:
-            return real + imaginary if isinstance(sign, ast.Add) else real - imaginary  # type: ignore[operator]
+            return real + imaginary if isinstance(sign, ast.Add) else real - imaginary
         except OverflowError as error:
             raise LiteralError("int too large for a complex number") from error
 
     def _call(self, name: str, call: ast.Call, depth: int) -> object:
-        args, kwargs = self.arguments(call, depth + 1)
+        # The set inside `frozenset({...})` is part of its spelling and no level of its own.
+        args, kwargs = self.arguments(call, depth + (name != "frozenset"))
         for arg in args:
             self._elements_left -= _unfolded(name, arg)
             if self._elements_left < 0:
@@ -232,21 +237,21 @@ def _bounded(value: object) -> object:
     return value
 
 
-def _unfolded(name: str, arg: object) -> int:
+def _unfolded(name: str, arg: Any) -> int:
     """How many elements constructor `name` would make from `arg`."""
     if name == "range":
         return 0
     if isinstance(arg, int):
         return max(arg, 0) if name == "bytes" else 0
     try:
-        return len(arg)  # type: ignore[arg-type]
+        return len(arg)
     except TypeError:
         return 0
     except OverflowError:
         return ELEMENTS_MAX + 1
 
 
-def _ordered(arg: object) -> object:
+def _ordered(arg: Any) -> Any:
     """Refuse what has no order of its own: a set of texts would differ per hash seed."""
     if isinstance(arg, set | frozenset):
         raise TypeError("a set has no order")
@@ -254,15 +259,15 @@ def _ordered(arg: object) -> object:
 
 
 def _list(arg: Any = (), /) -> object:
-    return list(_ordered(arg))  # type: ignore[call-overload]
+    return list(_ordered(arg))
 
 
 def _tuple(arg: Any = (), /) -> object:
-    return tuple(_ordered(arg))  # type: ignore[arg-type]
+    return tuple(_ordered(arg))
 
 
 def _dict(arg: Any = (), /, **kwargs: object) -> object:
-    return dict(_ordered(arg), **kwargs)  # type: ignore[call-overload]
+    return dict(_ordered(arg), **kwargs)
 
 
 def _str(arg: object = "", /) -> object:
