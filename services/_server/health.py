@@ -1,0 +1,34 @@
+"""The standard health service, per gRPC service and for the whole process."""
+
+from grpc_health.v1 import health, health_pb2
+
+OVERALL = ""
+"""Name under which clients ask for the whole process."""
+
+
+class Health:
+    """What this process says of itself. The process serves when every named service does."""
+
+    def __init__(self) -> None:
+        self.servicer = health.aio.HealthServicer()
+        self._serving: dict[str, bool] = {}
+
+    async def serving(self, *names: str) -> None:
+        """Report the named gRPC services, e.g. `zeroloop.buffer.v1.TaskService`, as SERVING."""
+        await self._set(names, serving=True)
+
+    async def not_serving(self, *names: str) -> None:
+        """Report the named gRPC services as NOT_SERVING; no name means all of them."""
+        await self._set(names or tuple(self._serving), serving=False)
+
+    async def _set(self, names: tuple[str, ...], *, serving: bool) -> None:
+        for name in names:
+            self._serving[name] = serving
+            await self.servicer.set(name, _status(serving=serving))
+        overall = bool(self._serving) and all(self._serving.values())
+        await self.servicer.set(OVERALL, _status(serving=overall))
+
+
+def _status(*, serving: bool) -> health_pb2.HealthCheckResponse.ServingStatus:
+    response = health_pb2.HealthCheckResponse
+    return response.SERVING if serving else response.NOT_SERVING

@@ -1,0 +1,137 @@
+"""The one table between errors of this project and gRPC status codes, both ways.
+
+Details travel as `google.rpc.Status`: `ErrorInfo` with the reason, `BadRequest` with each
+violated field, `RetryInfo` when waiting helps. They are read from the trailing metadata
+directly, so that clients need no package beyond googleapis-common-protos.
+"""
+
+from collections.abc import Iterable
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+from zeroloop.errors import (
+    AlreadyExistsError,
+    AuthError,
+    ConfigError,
+    CorruptDataError,
+    FailedPreconditionError,
+    InternalError,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+    UnavailableError,
+    Violation,
+    ZeroloopError,
+)
+
+DETAILS_KEY = "grpc-status-details-bin"
+DOMAIN = "zeroloop.dev"
+
+_CODE_OF: dict[type[ZeroloopError], grpc.StatusCode] = {
+    InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
+    ConfigError: grpc.StatusCode.INVALID_ARGUMENT,
+    AuthError: grpc.StatusCode.UNAUTHENTICATED,
+    NotFoundError: grpc.StatusCode.NOT_FOUND,
+    AlreadyExistsError: grpc.StatusCode.ALREADY_EXISTS,
+    FailedPreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
+    CorruptDataError: grpc.StatusCode.DATA_LOSS,
+    InternalError: grpc.StatusCode.INTERNAL,
+    OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    UnavailableError: grpc.StatusCode.UNAVAILABLE,
+}
+_ERROR_OF: dict[grpc.StatusCode, type[ZeroloopError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequestError,
+    grpc.StatusCode.UNAUTHENTICATED: AuthError,
+    grpc.StatusCode.PERMISSION_DENIED: AuthError,
+    grpc.StatusCode.NOT_FOUND: NotFoundError,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExistsError,
+    grpc.StatusCode.FAILED_PRECONDITION: FailedPreconditionError,
+    grpc.StatusCode.DATA_LOSS: CorruptDataError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: OverloadedError,
+    grpc.StatusCode.UNAVAILABLE: UnavailableError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: UnavailableError,
+    grpc.StatusCode.ABORTED: UnavailableError,
+    grpc.StatusCode.CANCELLED: UnavailableError,
+}
+
+
+def code_of(error: ZeroloopError) -> grpc.StatusCode:
+    """The status that a server sends for `error`."""
+    for kind in type(error).__mro__:
+        if kind in _CODE_OF:
+            return _CODE_OF[kind]
+    return grpc.StatusCode.INTERNAL
+
+
+def details_of(error: ZeroloopError) -> bytes:
+    """The serialized `google.rpc.Status` that a server sends with `error`."""
+    status = status_pb2.Status(code=code_of(error).value[0], message=str(error))
+    _pack(status, error_details_pb2.ErrorInfo(reason=_reason(error), domain=DOMAIN))
+    if isinstance(error, InvalidRequestError) and error.violations:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.problem)
+            for v in error.violations
+        ]
+        _pack(status, error_details_pb2.BadRequest(field_violations=violations))
+    if isinstance(error, OverloadedError):
+        delay = duration_pb2.Duration(nanos=0)
+        delay.FromNanoseconds(int(error.retry_after_s * 1e9))
+        _pack(status, error_details_pb2.RetryInfo(retry_delay=delay))
+    return status.SerializeToString()
+
+
+def error_of(
+    code: grpc.StatusCode, message: str, trailing_metadata: Iterable[tuple[str, str | bytes]] = ()
+) -> ZeroloopError:
+    """The error that a client raises for a failed call."""
+    kind = _ERROR_OF.get(code, InternalError)
+    status = _status_in(trailing_metadata)
+    text = message or code.name
+    if code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE):
+        text = f"{code.name.lower().replace('_', ' ')}: {text}"
+    if kind is InvalidRequestError:
+        return InvalidRequestError(text, _violations_in(status))
+    if kind is OverloadedError:
+        return OverloadedError(text, _retry_after_s_in(status))
+    return kind(text)
+
+
+def _reason(error: ZeroloopError) -> str:
+    name = type(error).__name__.removesuffix("Error")
+    return "".join("_" + c if c.isupper() else c.upper() for c in name).lstrip("_")
+
+
+def _pack(status: status_pb2.Status, detail: error_details_pb2.ErrorInfo | object) -> None:
+    packed = any_pb2.Any()
+    packed.Pack(detail)  # pyright: ignore[reportArgumentType]
+    status.details.append(packed)
+
+
+def _status_in(metadata: Iterable[tuple[str, str | bytes]]) -> status_pb2.Status:
+    status = status_pb2.Status()
+    for key, value in metadata:
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            try:
+                status.ParseFromString(value)
+            except DecodeError:
+                return status_pb2.Status()
+    return status
+
+
+def _violations_in(status: status_pb2.Status) -> list[Violation]:
+    detail = error_details_pb2.BadRequest()
+    for packed in status.details:
+        if packed.Unpack(detail):
+            return [Violation(v.field, v.description) for v in detail.field_violations]
+    return []
+
+
+def _retry_after_s_in(status: status_pb2.Status) -> float:
+    detail = error_details_pb2.RetryInfo()
+    for packed in status.details:
+        if packed.Unpack(detail):
+            return detail.retry_delay.ToNanoseconds() / 1e9
+    return 1.0
