@@ -1,0 +1,190 @@
+"""`decide` for every state of the world, and named cases for the ones that matter."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from services.controller.decide import (
+    Action,
+    AwaitWeights,
+    EnsureServices,
+    EnsureTrainer,
+    Halt,
+    Observed,
+    Pause,
+    Play,
+    Reason,
+    Roll,
+    Services,
+    Spec,
+    Trainer,
+    decide,
+)
+from services.controller.steps import PLAY_STEPS, SEED_STEPS, Step, steps_of
+
+SPEC = Spec(rounds=5)
+COMMITTED = Observed(
+    services=Services.READY,
+    trainer=Trainer.RUNNING,
+    trainer_failures=0,
+    round_index=3,
+    steps_missing=(),
+    published=2,
+    served=(2,),
+    rejected=-1,
+    evaluated=False,
+)
+
+
+@pytest.mark.parametrize(
+    ("observed", "actions"),
+    [
+        pytest.param(
+            replace(COMMITTED, services=Services.ABSENT), [EnsureServices()], id="nothing runs"
+        ),
+        pytest.param(
+            replace(COMMITTED, steps_missing=PLAY_STEPS),
+            [Play(3, Step.PROPOSE)],
+            id="a new round begins with proposals",
+        ),
+        pytest.param(
+            replace(COMMITTED, steps_missing=PLAY_STEPS[3:]),
+            [Play(3, Step.SOLVE)],
+            id="a round goes on at its first missing step",
+        ),
+        pytest.param(
+            replace(COMMITTED, round_index=0, steps_missing=SEED_STEPS, trainer=Trainer.ABSENT),
+            [EnsureTrainer(0), Play(0, Step.SEED)],
+            id="the trainer starts while the buffers are seeded",
+        ),
+        pytest.param(COMMITTED, [AwaitWeights(3)], id="committed rounds are trained"),
+        pytest.param(
+            replace(COMMITTED, trainer=Trainer.FAILED, trainer_failures=2),
+            [EnsureTrainer(2), AwaitWeights(3)],
+            id="a dead trainer is started again",
+        ),
+        pytest.param(
+            replace(COMMITTED, published=3), [Roll(3)], id="published weights are rolled out"
+        ),
+        pytest.param(
+            replace(COMMITTED, published=3, served=(3, 2)),
+            [Roll(3)],
+            id="a roll is finished on every replica",
+        ),
+        pytest.param(
+            replace(COMMITTED, round_index=6, published=5, served=(5,)),
+            [Play(5, Step.EVALUATE)],
+            id="the last weights are evaluated",
+        ),
+    ],
+)
+def test_what_a_run_needs_next(observed: Observed, actions: list[Action]) -> None:
+    assert decide(observed, SPEC) == actions
+
+
+@pytest.mark.parametrize(
+    ("observed", "reason"),
+    [
+        pytest.param(
+            replace(COMMITTED, round_index=6, evaluated=True),
+            Reason.ALL_ROUNDS_PLAYED,
+            id="everything is played",
+        ),
+        pytest.param(
+            replace(COMMITTED, services=Services.BROKEN),
+            Reason.SERVICES_BROKEN,
+            id="a service does not start",
+        ),
+        pytest.param(
+            replace(COMMITTED, trainer=Trainer.FAILED, trainer_failures=6),
+            Reason.TRAINING_FAILED,
+            id="the trainer keeps failing",
+        ),
+        pytest.param(
+            replace(COMMITTED, trainer=Trainer.REFUSED),
+            Reason.TRAINING_REFUSED,
+            id="the trainer refuses its input",
+        ),
+        pytest.param(
+            replace(COMMITTED, published=3, rejected=3),
+            Reason.WEIGHTS_REJECTED,
+            id="a replica refuses the weights",
+        ),
+    ],
+)
+def test_when_a_run_halts(observed: Observed, reason: Reason) -> None:
+    (action,) = decide(observed, SPEC)
+
+    assert isinstance(action, Halt)
+    assert action.reason is reason
+
+
+def test_a_run_without_held_out_tasks_ends_with_its_last_roll() -> None:
+    observed = replace(COMMITTED, round_index=6, published=5, served=(5,))
+
+    (action,) = decide(observed, replace(SPEC, evaluate=False))
+
+    assert isinstance(action, Halt)
+    assert action.completed
+
+
+def test_a_suspended_run_does_nothing() -> None:
+    observed = replace(COMMITTED, steps_missing=PLAY_STEPS)
+
+    assert decide(observed, replace(SPEC, suspend=True)) == [Pause()]
+
+
+def worlds() -> list[Observed]:
+    """Every service state x trainer state x round x missing steps x versions."""
+    found: list[Observed] = []
+    for services, trainer, failures, round_index in itertools.product(
+        Services, Trainer, (0, 5, 6), (0, 1, 5, 6)
+    ):
+        steps = steps_of(round_index)
+        for stored, lag, rejected, evaluated in itertools.product(
+            range(len(steps) + 1), (0, 1), (False, True), (False, True)
+        ):
+            published = max(round_index - lag, 0)
+            found.append(
+                Observed(
+                    services=services,
+                    trainer=trainer,
+                    trainer_failures=failures,
+                    round_index=round_index,
+                    steps_missing=steps[stored:],
+                    published=published,
+                    served=(max(round_index - 1, 0),),
+                    rejected=published if rejected else -1,
+                    evaluated=evaluated,
+                )
+            )
+    return found
+
+
+def test_in_every_world_there_is_something_to_do_and_nothing_too_early() -> None:
+    for observed in worlds():
+        actions = decide(observed, SPEC)
+
+        assert actions, observed
+        for action in actions:
+            match action:
+                case Play(round_index, step):
+                    assert observed.services is Services.READY
+                    if round_index == observed.round_index and observed.steps_missing:
+                        assert step is observed.steps_missing[0]
+                    else:
+                        assert step is Step.EVALUATE
+                        assert observed.round_index > SPEC.rounds
+                case AwaitWeights(version) | Roll(version):
+                    assert not observed.steps_missing
+                    assert version == observed.round_index <= SPEC.rounds
+                    if isinstance(action, Roll):
+                        assert observed.published >= version
+                case EnsureTrainer(attempt):
+                    assert observed.trainer is not Trainer.RUNNING
+                    assert attempt == observed.trainer_failures <= SPEC.trainer_failures_max
+                case Halt():
+                    assert len(actions) == 1
+                case _:
+                    pass
