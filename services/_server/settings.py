@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict
@@ -69,7 +69,7 @@ def load_settings(
     _refuse_unknown_variables(kind, prefix, environ)
     flags = [a for a in arguments if a not in ("--print-config", "--check-config")]
 
-    class Bound(kind):  # pyright: ignore[reportGeneralTypeIssues]
+    class Bound(kind):
         model_config = SettingsConfigDict(
             env_prefix=prefix,
             cli_prog_name=f"python -m services.{service}",
@@ -80,7 +80,8 @@ def load_settings(
 
     Bound.__doc__ = kind.__doc__
     try:
-        settings = Bound(_cli_settings_source=CliSettingsSource(Bound, cli_parse_args=flags))
+        source: Any = CliSettingsSource(Bound, cli_parse_args=flags)
+        settings = cast("S", Bound(_cli_settings_source=source))  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
         raise ConfigError(_explain(error, prefix)) from error
     if "--print-config" in arguments:

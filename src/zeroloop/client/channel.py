@@ -1,7 +1,7 @@
 """Channels to the services: authentication, limits, retries and error translation."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ STREAM_DEADLINE_S = 3600.0
 
 # Every method is idempotent by contract, so a call that never reached a server may be repeated.
 # Streams towards the server are left out: their messages are gone once sent.
-_SERVICE_CONFIG = {
+_SERVICE_CONFIG: dict[str, Any] = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
         {
@@ -110,12 +110,14 @@ def open_channel(
     """
     chain: list[grpc.aio.ClientInterceptor] = list(interceptors)
     if token is not None:
-        chain += [shape(token) for shape in (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)]
+        chain += [
+            shape(token) for shape in (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)
+        ]
     return grpc.aio.insecure_channel(target, options=_OPTIONS, interceptors=chain)
 
 
 @contextmanager
-def translate_errors() -> Iterator[None]:
+def translate_errors() -> Generator[None]:
     """Turn a failed call inside the block into an error of `zeroloop.errors`."""
     try:
         yield

@@ -1,0 +1,80 @@
+# Everything a person types here. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+export ZEROLOOP_CACHE ?= $(HOME)/.cache/zeroloop
+PY := .venv/bin/python
+UV := tools/uv
+STAMP := .venv/.lock-installed
+
+# One full set of arguments for pytest, so that every target reports the same way.
+PYTEST := $(PY) -m pytest -q
+ROUNDS ?= 14
+RUN ?=
+
+.PHONY: help setup demo learn test test-unit test-services test-engine test-hostile bench lint format check protos lock seedling images clean
+
+help: ## Show this list.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Install everything the project needs: environment, lock, gVisor.
+	@tools/gvisor/install
+	@$(PY) -m zeroloop.cli doctor --quiet
+
+$(STAMP): requirements/cpu.lock pyproject.toml
+	$(UV) venv --quiet --allow-existing --python '>=3.11,<3.13' .venv
+	$(UV) pip sync --quiet --python $(PY) --require-hashes requirements/cpu.lock
+	$(UV) pip install --quiet --python $(PY) --no-deps -e .
+	@touch $@
+
+demo: setup ## Play real self-play rounds on this machine and write a report (ROUNDS=14).
+	$(PY) -m zeroloop.cli play --model models/seedling --preset seedling --rounds $(ROUNDS) $(if $(RUN),--name $(RUN))
+
+learn: setup ## The same for 100 rounds, long enough for a significant result.
+	$(PY) -m zeroloop.cli play --model models/seedling --preset seedling --rounds 100 $(if $(RUN),--name $(RUN))
+
+test: setup lint test-unit test-services test-engine test-hostile ## Run every test but the long ones.
+
+test-unit: setup ## Pure logic and contracts, seconds.
+	$(PYTEST) tests/unit tests/contract tests/test_tidy.py
+
+test-services: setup ## Each service behind its real wire, PostgreSQL included.
+	$(PYTEST) tests/services
+
+test-engine: setup ## Real vLLM, DeepSpeed and gVisor, up to whole rounds.
+	$(PYTEST) --timeout 900 tests/engine
+
+test-hostile: setup ## Hostile programs against the real sandbox.
+	$(PYTEST) --timeout 600 tests/hostile
+
+bench: setup ## Measure; writes build/bench/*.json (slow, quiet machine wanted).
+	$(PY) -m tests.bench
+
+lint: setup ## Format, lint, types, import rules, protos.
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/pyright
+	.venv/bin/lint-imports
+	$(PY) -m tools.protos --check
+
+format: setup ## Format the code and mend what can be mended.
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+check: lint test-unit ## What to run before every commit.
+
+protos: setup ## Generate the stubs from protos/.
+	$(PY) -m tools.protos
+
+lock: ## Resolve requirements/*.lock anew.
+	tools/lock
+
+seedling: setup ## Make models/seedling again from its recipe (about half an hour).
+	$(PY) -m models.recipe
+
+images: ## Build the container images (IMAGE_BUILDER=docker).
+	deploy/build-images
+
+clean: ## Remove what was built here; keeps runs/.
+	rm -rf .venv build dist .cache
