@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, cast, get_args, get_origin, get_type_hints
 
@@ -294,9 +294,10 @@ def _read(kind: Any, value: Any) -> Any:
 
 
 def _read_list(member: Any, value: Any) -> Any:
-    items = cast("Iterable[Any]", value.split(",") if isinstance(value, str) else value)
+    if isinstance(value, str):
+        return _read_list(member, value.split(","))
     try:
-        return tuple(member(item.strip()) for item in items)
+        return tuple(member(item.strip()) for item in value)
     except (TypeError, ValueError, AttributeError):
         return value
 
