@@ -1,0 +1,76 @@
+"""Typed client of the Execution service: run programs, get facts."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+
+import grpc.aio
+
+from zeroloop.client import _execution_wire as wire
+from zeroloop.client.channel import DEADLINE_S, STREAM_DEADLINE_S, translate_errors
+from zeroloop.core.execution import Capabilities, Limits, Program, Result
+from zeroloop.execution.v1 import execution_pb2 as pb
+from zeroloop.execution.v1 import execution_pb2_grpc as stubs
+
+__all__ = ["ExecutionClient"]
+
+
+class ExecutionClient:
+    """Calls `ExecutionService` on an open channel.
+
+    A program that fails, or is killed at a limit, is a result and not an error. A result
+    whose status is `not_executed` says that the platform failed: retry or mask it.
+
+    Every method raises errors of `zeroloop.errors` alone: `InvalidRequestError` for a limit
+    or size that is out of range, `OverloadedError` if the service is full,
+    `UnavailableError` if no sandbox works. All calls may be repeated: a run has no effects.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = stubs.ExecutionServiceStub(channel)
+
+    async def execute(
+        self,
+        programs: Sequence[Program],
+        limits: Limits | None = None,
+        *,
+        deadline_s: float = STREAM_DEADLINE_S,
+    ) -> AsyncIterator[Result]:
+        """Run every program on each of its inputs; yield each result as it finishes.
+
+        Args:
+            programs: At most 64, each with at most 64 inputs.
+            limits: On each run; None takes the service's defaults.
+            deadline_s: For the whole call, queueing included.
+        """
+        request = pb.ExecuteRequest(
+            programs=[wire.program_to_pb(program) for program in programs],
+            limits=None if limits is None else wire.limits_to_pb(limits),
+        )
+        with translate_errors():
+            async for response in self._stub.Execute(request, timeout=deadline_s):
+                yield wire.result_from_pb(response.result)
+
+    async def execute_stream(
+        self,
+        programs: AsyncIterable[Program],
+        limits: Limits | None = None,
+        *,
+        deadline_s: float = STREAM_DEADLINE_S,
+    ) -> AsyncIterator[Result]:
+        """Run programs as they trickle in, any number of them; each needs its own id."""
+        limits_pb = None if limits is None else wire.limits_to_pb(limits)
+
+        async def requests() -> AsyncIterator[pb.ExecuteStreamRequest]:
+            async for program in programs:
+                yield pb.ExecuteStreamRequest(program=wire.program_to_pb(program), limits=limits_pb)
+
+        with translate_errors():
+            async for response in self._stub.ExecuteStream(requests(), timeout=deadline_s):
+                yield wire.result_from_pb(response.result)
+
+    async def get_capabilities(self) -> Capabilities:
+        """Return what isolates programs there, and the limits in force."""
+        with translate_errors():
+            response = await self._stub.GetCapabilities(
+                pb.GetCapabilitiesRequest(), timeout=DEADLINE_S
+            )
+        return wire.capabilities_from_pb(response)
