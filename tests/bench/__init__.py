@@ -1,0 +1,1 @@
+"""Benchmarks. Figures are ratios within one interleaved run wherever that is possible."""
