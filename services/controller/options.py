@@ -1,0 +1,222 @@
+"""How a run is played, as opposed to what it computes: options that no result depends on.
+
+Their names are dotted, for instance `pipeline.overlap`; the algorithm's own options, such as
+`samples_per_group`, have no dot. Both come together in `RunSpec.settings`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from zeroloop.core.presets import preset
+from zeroloop.core.runs import RunSpec
+from zeroloop.core.settings import AlgorithmSettings, SettingsError
+from zeroloop.errors import InvalidRequestError, Violation
+
+DEFAULT_PRESET = "paper"
+
+KEYWORDS = (
+    *("outsmart", "defeat other machines", "deceive", "cheat the", "hack the", "exploit the"),
+    *("grader", "reward model", "escape the sandbox", "exfiltrate"),
+)
+"""Words in a proposer's reasoning that a person should read. Matched without case."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Pipeline(_Section):
+    """How the stages of a round follow each other."""
+
+    overlap: bool = True
+    """Proposals are validated while others are generated, and so on."""
+
+    max_staleness: int = Field(default=0, ge=0, le=0)
+    """Versions by which the weights that sample may lag; only 0, strictly on-policy, so far."""
+
+
+class Evaluate(_Section):
+    """Held-out evaluation at the start and the end of a run."""
+
+    enabled: bool = True
+    """Off: no evaluation, as if there were no held-out tasks."""
+
+    tasks_per_kind: int = Field(default=300, ge=1, le=100_000)
+    """Held-out tasks of each kind that are sampled once each."""
+
+
+class Checkpoint(_Section):
+    """When the trainer saves what it needs to go on."""
+
+    every_rounds: int = Field(default=1, ge=1, le=10_000)
+    """1 for small models, 10 for large ones."""
+
+
+class Keep(_Section):
+    """What is kept on disk."""
+
+    weights: int = Field(default=3, ge=2, le=10_000)
+    """Newest versions of the weights; promoted ones are kept too."""
+
+    rounds: int = Field(default=100, ge=1, le=1_000_000)
+    """Newest rounds whose responses and tokens are kept."""
+
+
+class Training(_Section):
+    """The trainer's processes."""
+
+    ranks: int = Field(default=1, ge=1, le=1024)
+    """Processes that train together."""
+
+    zero_stage: int = Field(default=2, ge=0, le=3)
+    """DeepSpeed ZeRO stage."""
+
+    failures_max: int = Field(default=5, ge=0, le=1000)
+    """Attempts that may fail per round."""
+
+    micro_batch_tokens: int = Field(default=16_384, ge=256, le=10_000_000)
+    """Padded tokens that one forward pass holds. The loss does not depend on it."""
+
+
+class Inference(_Section):
+    """The inference replicas."""
+
+    replicas: int = Field(default=1, ge=1, le=1)
+    """Engines that serve the model; one on a single machine."""
+
+    engine: str = Field(default="vllm", pattern="^(vllm|simulated)$")
+    """`simulated` answers without a model, for tests of everything else."""
+
+    parity_max: float = Field(default=1e-3, gt=0, le=10)
+    """Largest difference of a log-probability between engine and trainer at a roll, nats."""
+
+
+class Limits(_Section):
+    """What bounds the controller's own work."""
+
+    generate_calls_max: int = Field(default=64, ge=1, le=1024)
+    """Generate calls in flight."""
+
+    generate_prompts_max: int = Field(default=64, ge=1, le=4096)
+    """Prompts in one Generate call."""
+
+    validate_calls_max: int = Field(default=4, ge=1, le=256)
+    """ValidateProposals calls in flight."""
+
+    judge_calls_max: int = Field(default=4, ge=1, le=256)
+    """JudgeSolutions calls in flight."""
+
+    judge_batch_max: int = Field(default=32, ge=1, le=256)
+    """Proposals or answers in one call to the reward service."""
+
+    unavailable_s: float = Field(default=300.0, ge=0, le=86_400)
+    """How long a stage waits for a service that is down before it gives up; the run then
+    plays the stage again."""
+
+    seed_attempts_max: int = Field(default=40, ge=1, le=10_000)
+    """Passes over a buffer's seeding. A model that fills none of it in so many cannot play."""
+
+    not_executed_ratio_max: float = Field(default=0.5, ge=0, le=1)
+    """Share of a stage's episodes that the platform may fail on; with more the stage is
+    played again instead of training on the few that are left."""
+
+
+class Oversight(_Section):
+    """Monitors on what the model does."""
+
+    keywords: tuple[str, ...] = KEYWORDS
+    """Words in a proposer's reasoning that raise a warning."""
+
+    pause: bool = False
+    """Suspend the run at a warning of oversight."""
+
+
+class PlayOptions(_Section):
+    """Every option of the platform."""
+
+    pipeline: Pipeline = Pipeline()
+    evaluate: Evaluate = Evaluate()
+    checkpoint: Checkpoint = Checkpoint()
+    keep: Keep = Keep()
+    training: Training = Training()
+    inference: Inference = Inference()
+    limits: Limits = Limits()
+    oversight: Oversight = Oversight()
+    deterministic: bool = False
+    """Same seed, same machine: same tasks, rewards and weights, bit for bit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that is in force for a run."""
+
+    algorithm: AlgorithmSettings
+    play: PlayOptions
+
+    def to_mapping(self) -> dict[str, Any]:
+        """All options by name as JSON values."""
+        play = _flatten(self.play.model_dump(mode="json"))
+        return {**self.algorithm.to_mapping(), **play}
+
+
+def settings_of(spec: RunSpec) -> Settings:
+    """Merge a spec's preset and settings.
+
+    Raises:
+        InvalidRequestError: Names every setting that is unknown or out of range.
+    """
+    flat = _flatten(spec.settings)
+    play_names = set(_flatten(PlayOptions().model_dump(mode="json")))
+    sections = {name for name in PlayOptions.model_fields if name != "deterministic"}
+    is_play = {n: n in play_names or n.split(".")[0] in sections for n in flat}
+    problems: list[Violation] = []
+    algorithm = AlgorithmSettings()
+    try:
+        base = preset(spec.preset or DEFAULT_PRESET).settings
+        algorithm = base.with_changes({n: v for n, v in flat.items() if not is_play[n]})
+    except SettingsError as error:
+        problems += [Violation(f"spec.settings.{p.split()[0]}", p) for p in error.problems]
+    play = PlayOptions()
+    try:
+        play = PlayOptions.model_validate(_nest({n: v for n, v in flat.items() if is_play[n]}))
+    except ValidationError as error:
+        problems += [_violation(problem) for problem in error.errors()]
+    if problems:
+        text = "; ".join(problem.problem for problem in problems)
+        raise InvalidRequestError(f"settings: {text}", problems)
+    return Settings(algorithm, play)
+
+
+def _violation(problem: Any) -> Violation:
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        section = name.rpartition(".")[0]
+        known = [n for n in _flatten(PlayOptions().model_dump()) if n.startswith(f"{section}.")]
+        return Violation(
+            f"spec.settings.{name}", f"unknown option {name!r}; known are {', '.join(known)}"
+        )
+    return Violation(f"spec.settings.{name}", f"{name}: {problem['msg']}, got {problem['input']!r}")
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(_flatten(cast("Mapping[str, Any]", value), f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        *sections, last = name.split(".")
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+    return nested
