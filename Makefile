@@ -13,7 +13,7 @@ PYTEST := $(PY) -m pytest -q
 ROUNDS ?= 14
 RUN ?=
 
-.PHONY: help setup demo learn test test-unit test-services test-engine test-hostile bench lint format check protos lock seedling images clean
+.PHONY: help setup demo learn test test-unit test-services test-engine test-hostile bench lint format check protos settings-reference lock seedling images clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -57,12 +57,16 @@ lint: setup ## Format, lint, types, import rules, protos.
 	.venv/bin/pyright
 	.venv/bin/lint-imports
 	$(PY) -m tools.protos --check
+	$(PY) -m tools.settings_reference --check
 
 format: setup ## Format the code and mend what can be mended.
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
 check: lint test-unit ## What to run before every commit.
+
+settings-reference: setup ## Write docs/reference/settings.md.
+	$(PY) -m tools.settings_reference
 
 protos: setup ## Generate the stubs from protos/.
 	$(PY) -m tools.protos
