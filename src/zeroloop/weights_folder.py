@@ -13,7 +13,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +59,7 @@ class VerifiedVersion:
 
 
 @contextmanager
-def building(final: Path) -> Iterator[Path]:
+def building(final: Path) -> Generator[Path]:
     """Give a new folder beside `final` that takes its place when the block ends well.
 
     Readers see no folder or the whole one. If the block raises, nothing is left behind.

@@ -130,11 +130,16 @@ def test_publishing_again_replaces_and_gives_the_same_digest(tmp_path: Path) -> 
     assert [entry.name for entry in tmp_path.iterdir()] == ["1"]
 
 
-def test_a_failed_build_leaves_the_old_version_and_nothing_else(tmp_path: Path) -> None:
-    digest = publish(tmp_path / "1")
-    with pytest.raises(OSError, match="full"), building(tmp_path / "1") as folder:
+def fill_the_disk(final: Path) -> None:
+    with building(final) as folder:
         (folder / "model.safetensors").write_bytes(b"half")
         raise OSError("disk full")
+
+
+def test_a_failed_build_leaves_the_old_version_and_nothing_else(tmp_path: Path) -> None:
+    digest = publish(tmp_path / "1")
+    with pytest.raises(OSError, match="full"):
+        fill_the_disk(tmp_path / "1")
     assert [entry.name for entry in tmp_path.iterdir()] == ["1"]
     verify(tmp_path / "1", digest)
 
