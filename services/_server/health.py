@@ -1,5 +1,6 @@
 """The standard health service, per gRPC service and for the whole process."""
 
+import asyncio
 from typing import Any
 
 from grpc_health.v1 import health, health_pb2
@@ -14,6 +15,8 @@ class Health:
     def __init__(self) -> None:
         self.servicer: Any = vars(health)["aio"].HealthServicer()
         self._serving: dict[str, bool] = {}
+        self.draining = asyncio.Event()
+        """Set when the process is about to end: calls that only wait should return then."""
 
     async def serving(self, *names: str) -> None:
         """Report the named gRPC services, e.g. `zeroloop.buffer.v1.TaskService`, as SERVING."""

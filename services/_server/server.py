@@ -108,6 +108,7 @@ async def _serve(service: str, settings: S, application: Application[S]) -> None
         if settings.address_file is not None:
             _write_atomically(settings.address_file, address)
         await stop.wait()
+        health.draining.set()
         await health.not_serving()
         await asyncio.sleep(settings.drain_delay_s)
         await server.stop(settings.drain_s)
