@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from zeroloop.core.tasks import Task
+from zeroloop.core.tasks import Kind, Task
 
 
 class Strategy(StrEnum):
@@ -97,6 +97,36 @@ class StoredTask:
 
     observations: tuple[Observation, ...] = ()
     """Oldest first."""
+
+    @property
+    def task_id(self) -> str:
+        """Identity in the buffer."""
+        return self.task.task_id
+
+    @property
+    def kind(self) -> Kind:
+        """Which part of the task the solver has to find."""
+        return self.task.kind
+
+    @property
+    def program(self) -> str:
+        """The whole program text, imports included."""
+        return self.task.source
+
+    @property
+    def input(self) -> str:
+        """Input of the first case."""
+        return self.task.cases[0].input
+
+    @property
+    def output(self) -> str:
+        """Output of the first case."""
+        return self.task.cases[0].output
+
+    @property
+    def success_rate(self) -> float | None:
+        """Share of the newest attempts that solved it; None: never attempted."""
+        return self.observations[-1].success_rate if self.observations else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def test_a_token_that_others_may_have_read_is_refused(tmp_path: Path, mode: int)
 def test_a_missing_token_says_where_it_would_be_and_how_to_get_one(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(AuthError, match="zeroloop/token does not exist.*ZEROLOOP_TOKEN_FILE"):
+    with pytest.raises(AuthError, match=r"zeroloop/token does not exist.*ZEROLOOP_TOKEN_FILE"):
         load_token(environ=state(tmp_path))
 
 
