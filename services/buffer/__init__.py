@@ -1,0 +1,1 @@
+"""The buffer: everything with a history."""

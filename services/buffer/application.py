@@ -1,0 +1,86 @@
+"""Wiring: from settings to servicers that can work."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import grpc.aio
+
+from services._server import Health
+from services.buffer.batches import Batches
+from services.buffer.changes import Changes
+from services.buffer.database import Database, open_database
+from services.buffer.migrate import prepare_schema
+from services.buffer.retention import Retention
+from services.buffer.rounds import Rounds
+from services.buffer.servicer import RoundServicer, TaskServicer
+from services.buffer.settings import BufferSettings
+from services.buffer.stages import Stages
+from services.buffer.tasks import Tasks
+from services.buffer.training_servicer import BatchServicer, RegistryServicer
+from services.buffer.weights import Registry
+from zeroloop.buffer.v1 import buffer_pb2_grpc
+from zeroloop.errors import ConfigError, CorruptDataError, UnavailableError
+
+SERVICES = ("TaskService", "RoundService", "BatchService", "WeightsRegistry")
+
+
+@asynccontextmanager
+async def application(
+    settings: BufferSettings, server: grpc.aio.Server, health: Health
+) -> AsyncGenerator[None]:
+    """Serve the buffer on `server` until the block ends.
+
+    Raises:
+        ConfigError: The database cannot be used.
+    """
+    database = open_database(
+        settings.database_url.get_secret_value(),
+        connections=settings.connections_max,
+        busy_timeout_s=settings.busy_timeout_s,
+        synchronous=settings.sqlite_synchronous,
+    )
+    changes = Changes(settings.recheck_s)
+    try:
+        await _prepare(database, settings)
+        _register(server, settings, database, changes)
+        await health.serving(*(f"zeroloop.buffer.v1.{name}" for name in SERVICES))
+        closing = asyncio.create_task(_close_when_draining(health, changes))
+        yield
+        closing.cancel()
+    finally:
+        changes.close()
+        await database.close()
+
+
+async def _prepare(database: Database, settings: BufferSettings) -> None:
+    try:
+        await prepare_schema(database, upgrade=settings.migrate)
+    except (UnavailableError, CorruptDataError) as error:
+        raise ConfigError(f"database_url: {error}") from error
+
+
+async def _close_when_draining(health: Health, changes: Changes) -> None:
+    # Else calls that only wait would use up the time that others have to finish.
+    await health.draining.wait()
+    changes.close()
+
+
+def _register(
+    server: grpc.aio.Server, settings: BufferSettings, database: Database, changes: Changes
+) -> None:
+    now_s = time.time
+    stages = Stages(database, now_s)
+    rounds = Rounds(database, changes, now_s)
+    batches = Batches(database, changes, now_s, partial(secrets.token_hex, 16))
+    buffer_pb2_grpc.add_TaskServiceServicer_to_server(TaskServicer(Tasks(database, now_s)), server)
+    buffer_pb2_grpc.add_RoundServiceServicer_to_server(
+        RoundServicer(rounds, stages, Retention(database), settings.spool_dir), server
+    )
+    buffer_pb2_grpc.add_BatchServiceServicer_to_server(BatchServicer(batches), server)
+    buffer_pb2_grpc.add_WeightsRegistryServicer_to_server(
+        RegistryServicer(Registry(database, changes, now_s)), server
+    )
