@@ -136,6 +136,7 @@ def parse_program_proposal(
 
     Seeding reads the payloads from the whole reply and applies the seeding rewrites.
     """
+    settings = settings.for_seeding() if seeding else settings
     body = reply if seeding else answer_body(reply, boxed_retry=settings.boxed_retry)
     code = _proposed_code(body, settings)
     if isinstance(code, Malformation):
@@ -148,8 +149,8 @@ def parse_program_proposal(
     imports = programs.imports(code)
     code = programs.rewritten(
         code,
-        comments=settings.seed_remove_comments if seeding else settings.remove_comments,
-        after_return=settings.seed_remove_after_return if seeding else settings.remove_after_return,
+        comments=settings.remove_comments,
+        after_return=settings.remove_after_return,
         prints=settings.remove_print,
     )
     program = programs.without_imports(code)
@@ -185,9 +186,9 @@ def parse_induction_proposal(
     """Read the inputs and the message of an induction proposal. The last inputs count."""
     body = reply if seeding else answer_body(reply, boxed_retry=settings.boxed_retry)
     inputs = [match.strip() for match in _fence("input").findall(body)]
-    if len(inputs) < settings.induction_inputs:
+    if len(inputs) < settings.num_inputs:
         return Malformation.FEW_INPUTS
-    inputs = inputs[-settings.induction_inputs :]
+    inputs = inputs[-settings.num_inputs :]
     message = next((text for rule in _MESSAGES if (text := _first(body, rule))), "")
     if not message:
         return Malformation.NO_MESSAGE

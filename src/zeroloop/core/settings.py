@@ -49,7 +49,7 @@ class AlgorithmSettings:
     include_references: bool = _option(
         default=True, doc="off: proposers see no examples (ablation)"
     )
-    induction_inputs: int = _option(10, "inputs of an induction proposal; half are shown", 2, 64)
+    num_inputs: int = _option(10, "inputs of an induction proposal; half are shown", 2, 64)
     seed_batch_factor: int = _option(
         4, "seeds per buffer = this times samples_per_group (D14)", 1, 64
     )
@@ -105,6 +105,9 @@ class AlgorithmSettings:
     )
     reject_test_input_in_code: bool = _option(
         default=False, doc="refuse programs that hold their own test input"
+    )
+    remove_input_from_snippet: bool = _option(
+        default=False, doc="tell proposers to keep the test input out of the program"
     )
     remove_comments: bool = _option(default=False, doc="strip comments and docstrings")
     remove_after_return: bool = _option(default=False, doc="keep imports, defs and classes alone")
@@ -182,7 +185,16 @@ class AlgorithmSettings:
     @property
     def induction_shown(self) -> int:
         """Pairs that an induction solver sees; the others are hidden."""
-        return self.induction_inputs // 2
+        return self.num_inputs // 2
+
+    def for_seeding(self) -> Self:
+        """These settings as they hold while the buffers are seeded."""
+        return dataclasses.replace(
+            self,
+            temperature=self.seed_temperature,
+            remove_comments=self.seed_remove_comments,
+            remove_after_return=self.seed_remove_after_return,
+        )
 
     def with_changes(self, changes: Mapping[str, object]) -> Self:
         """These settings with some replaced, by name.

@@ -1,0 +1,1 @@
+"""The Reward service: prompts, verification, judging and rewards, by domain."""

@@ -1,0 +1,1 @@
+"""Domains of tasks. Each is a plugin; `services.reward.domains.registry` knows them all."""
