@@ -1,0 +1,1 @@
+"""Playing a round: one module per step, all resumable from what is stored."""

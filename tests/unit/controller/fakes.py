@@ -1,0 +1,405 @@
+"""Services in memory that keep the promises of the real ones, and fail when they are told to.
+
+The model writes texts that follow from prompt and seed alone; some of them are valid
+programs, some are not, some answers are right. What it wrote decides what is said of it.
+"""
+
+import hashlib
+import random
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from zeroloop.core.batches import Weights, WeightsPage
+from zeroloop.core.generation import Completion, FinishReason, Model, Prompt, Sampling, WeightsSpan
+from zeroloop.core.judging import (
+    Judgement,
+    PromptSpec,
+    Proposal,
+    ProposerEpisode,
+    Scored,
+    Solution,
+    SolverEpisode,
+    Verdict,
+)
+from zeroloop.core.rewards import (
+    is_graded,
+    learnability,
+    proposer_reward,
+    solver_reward,
+    success_rate,
+)
+from zeroloop.core.rounds import Commit, Record, Round, RoundState, Stage, StageSummary
+from zeroloop.core.settings import AlgorithmSettings
+from zeroloop.core.stored_tasks import (
+    NewTask,
+    Observation,
+    StoredTask,
+    Strategy,
+    TaskPage,
+    TaskSample,
+)
+from zeroloop.core.tasks import Case, Kind, Outcome, Task
+from zeroloop.core.validity import Rejection
+from zeroloop.errors import FailedPreconditionError, NotFoundError, UnavailableError
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@dataclass
+class Faults:
+    """Fails calls and drops answers, reproducibly."""
+
+    dice: random.Random = field(default_factory=lambda: random.Random(0))
+    ratio: float = 0.0
+    not_executed_ratio: float = 0.0
+
+    def maybe_fail(self) -> None:
+        if self.ratio and self.dice.random() < self.ratio:
+            raise UnavailableError("simulated")
+
+    def loses(self) -> bool:
+        return self.dice.random() < self.not_executed_ratio
+
+
+def number(*parts: object) -> int:
+    """A number that follows from `parts`."""
+    text = "/".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
+
+
+@dataclass
+class FakeInference:
+    faults: Faults = field(default_factory=Faults)
+    weights_version: int = 0
+    generated: int = 0
+    prompt_tokens: dict[str, int] = field(default_factory=dict[str, int])
+
+    async def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, *, min_weights_version: int
+    ) -> AsyncIterator[Completion]:
+        assert self.weights_version >= min_weights_version
+        self.faults.maybe_fail()
+        places = [(p, k) for p in range(len(prompts)) for k in range(sampling.n)]
+        self.faults.dice.shuffle(places)
+        for prompt_index, sample_index in places:
+            self.faults.maybe_fail()
+            self.generated += 1
+            yield self._complete(prompts[prompt_index], prompt_index, sample_index, sampling)
+
+    def _complete(
+        self, prompt: Prompt, prompt_index: int, sample_index: int, sampling: Sampling
+    ) -> Completion:
+        value = number(prompt.text, (prompt.seed or 0) + sample_index, self.weights_version)
+        length = min(1 + value % 9, sampling.max_tokens)
+        tokens = [number(value, position) % 90 for position in range(length)]
+        prompt_length = self.prompt_tokens.get(prompt.text, len(prompt.text) // 4)
+        return Completion(
+            prompt_index=prompt_index,
+            sample_index=sample_index,
+            text=str(value),
+            token_ids=tokens,
+            prompt_token_ids=list(range(prompt_length)) if sample_index == 0 else (),
+            logprobs=[-0.5] * length if sampling.logprobs else (),
+            finish_reason=FinishReason.STOP,
+            weights=(WeightsSpan(self.weights_version, 0, length),),
+        )
+
+    async def get_model(self) -> Model:
+        return Model(
+            model="fake",
+            tokenizer_digest="",
+            dtype="float32",
+            context_tokens=10_000,
+            vocabulary_tokens=96,
+            weights_version=self.weights_version,
+            engine="simulated",
+            engine_version="0",
+            sequences_concurrent_max=256,
+            eos_token_ids=(0,),
+        )
+
+
+@dataclass
+class FakeReward:
+    """A proposal is valid if its number is no multiple of 5, an answer right if it is even."""
+
+    settings: AlgorithmSettings
+    faults: Faults = field(default_factory=Faults)
+    judged: int = 0
+
+    async def build_prompts(self, specs: Sequence[PromptSpec]) -> list[str]:
+        self.faults.maybe_fail()
+        return [
+            f"{s.kind}/{s.role}/{_about(s.task)}/{'+'.join(map(_about, s.references))}"
+            for s in specs
+        ]
+
+    async def validate(self, proposals: Sequence[Proposal]) -> AsyncIterator[Verdict]:
+        self.faults.maybe_fail()
+        for proposal in self.faults.dice.sample(proposals, len(proposals)):
+            self.faults.maybe_fail()
+            yield self._verdict(proposal)
+
+    def _verdict(self, proposal: Proposal) -> Verdict:
+        name, value = proposal.proposal_id, int(proposal.response)
+        if self.faults.loses():
+            return Verdict(proposal_id=name, not_executed="simulated", runs={"not_executed": 1})
+        format_ok = value % 7 != 0
+        if value % 5 == 0:
+            rejection = Rejection.SYNTAX_ERROR
+            return Verdict(proposal_id=name, rejection=rejection, format_ok=format_ok)
+        source = proposal.source
+        program = source.program if source is not None else f"def f(x): return {value % 1000}"
+        cases = (Case("1", "2"),) * (4 if source is not None else 1)
+        task = Task(
+            domain="code",
+            kind=proposal.kind,
+            program=program,
+            cases=cases,
+            message=str(value) if source is not None else "",
+            shown=2 if source is not None else 0,
+        )
+        return Verdict(proposal_id=name, task=task, format_ok=format_ok, runs={"ok": 2})
+
+    async def judge(self, solutions: Sequence[Solution]) -> AsyncIterator[Judgement]:
+        self.faults.maybe_fail()
+        for solution in self.faults.dice.sample(solutions, len(solutions)):
+            self.faults.maybe_fail()
+            yield self._judgement(solution)
+
+    def _judgement(self, solution: Solution) -> Judgement:
+        name, value = solution.solution_id, int(solution.response)
+        self.judged += 1
+        if self.faults.loses():
+            return Judgement(solution_id=name, outcome=Outcome.NOT_EXECUTED)
+        if solution.require_format and value % 7 == 0:
+            return Judgement(solution_id=name, outcome=Outcome.MALFORMED)
+        right = value % 2 == 0
+        return Judgement(
+            solution_id=name,
+            outcome=Outcome.CORRECT if right else Outcome.WRONG,
+            accuracy=float(right),
+            format_ok=value % 7 != 0,
+            runs={"ok": 1},
+        )
+
+    async def compute(
+        self, proposer: Sequence[ProposerEpisode], solver: Sequence[SolverEpisode]
+    ) -> tuple[list[Scored], list[Scored]]:
+        self.faults.maybe_fail()
+        return [self._proposer(e) for e in proposer], [self._solver(e) for e in solver]
+
+    def _proposer(self, episode: ProposerEpisode) -> Scored:
+        if not episode.valid:
+            rate = None
+        elif not episode.rollout_accuracies:
+            return Scored(value=None)
+        else:
+            rate = success_rate(episode.rollout_accuracies)
+        value = proposer_reward(
+            valid=episode.valid, format_ok=episode.format_ok, rate=rate, settings=self.settings
+        )
+        return Scored(value=value, learnability=learnability(rate or 0.0))
+
+    @staticmethod
+    def _solver(episode: SolverEpisode) -> Scored:
+        if not is_graded(episode.outcome):
+            return Scored(value=None)
+        return Scored(value=solver_reward(episode.outcome, episode.accuracy))
+
+
+def _about(task: Task | None) -> str:
+    return "" if task is None else f"{task.program}:{task.message}"
+
+
+@dataclass
+class FakeTasks:
+    faults: Faults
+    stored: list[StoredTask] = field(default_factory=list[StoredTask])
+    requests: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+    async def sample(
+        self,
+        run: str,
+        kinds: Sequence[Kind],
+        strategy: Strategy,
+        count: int,
+        *,
+        seed: int,
+        draws: int = 1,
+        before_round: int = 0,
+        window_rounds: int = 1,
+    ) -> TaskSample:
+        self.faults.maybe_fail()
+        pool = [
+            stored
+            for kind in kinds
+            for stored in self.stored
+            if stored.task.kind is kind and stored.lineage.round < (before_round or 10**9)
+        ]
+        rng = random.Random(f"{seed}/{strategy}")
+        drawn = [tuple(rng.sample(range(len(pool)), min(count, len(pool)))) for _ in range(draws)]
+        return TaskSample(tuple(pool), tuple(drawn))
+
+    async def get(self, task_id: str) -> StoredTask:
+        self.faults.maybe_fail()
+        return next(stored for stored in self.stored if stored.task.task_id == task_id)
+
+    async def list(self, run: str, *, kind: Kind | None = None, page_size: int = 100) -> TaskPage:
+        self.faults.maybe_fail()
+        found = [stored for stored in self.stored if kind in (None, stored.task.kind)]
+        return TaskPage(tuple(found[::-1][:page_size]), "", len(found))
+
+    async def admit(
+        self, run: str, tasks: Sequence[NewTask], *, request_id: str
+    ) -> tuple[str, ...]:
+        self.faults.maybe_fail()
+        if request_id not in self.requests:
+            self.requests[request_id] = self.add(run, tasks)
+        self.faults.maybe_fail()
+        return self.requests[request_id]
+
+    def add(self, run: str, tasks: Sequence[NewTask]) -> tuple[str, ...]:
+        ids: list[str] = []
+        for new in tasks:
+            ids.append(f"t{len(self.stored)}")
+            self.stored.append(
+                StoredTask(
+                    task=replace(new.task, task_id=ids[-1]),
+                    run=run,
+                    lineage=new.lineage,
+                    sequence=len(self.stored),
+                    admitted_at=NOON,
+                    observations=() if new.observation is None else (new.observation,),
+                )
+            )
+        return tuple(ids)
+
+
+@dataclass
+class FakeRounds:
+    faults: Faults
+    tasks: FakeTasks
+    rounds: dict[int, Round] = field(default_factory=dict[int, Round])
+    records: dict[tuple[int, Stage], list[Record]] = field(
+        default_factory=dict[tuple[int, Stage], list[Record]]
+    )
+    observations: list[Mapping[str, Observation]] = field(
+        default_factory=list[Mapping[str, Observation]]
+    )
+    batches: list[int] = field(default_factory=list[int])
+
+    async def open(
+        self, run: str, round_index: int, *, weights_version: int, traceparent: str = ""
+    ) -> Round:
+        self.faults.maybe_fail()
+        if round_index not in self.rounds:
+            self.rounds[round_index] = Round(
+                run=run,
+                round=round_index,
+                state=RoundState.OPEN,
+                weights_version=weights_version,
+                opened_at=NOON,
+                traceparent=traceparent,
+            )
+        return self.rounds[round_index]
+
+    async def get(self, run: str, round_index: int) -> Round:
+        self.faults.maybe_fail()
+        if round_index not in self.rounds:
+            raise NotFoundError(f"round {round_index}")
+        return self.rounds[round_index]
+
+    async def put_stage(
+        self,
+        run: str,
+        round_index: int,
+        summary: StageSummary,
+        records: Iterable[Record] | AsyncIterable[Record],
+    ) -> bool:
+        self.faults.maybe_fail()
+        key = (round_index, summary.stage)
+        assert not isinstance(records, AsyncIterable)
+        new = key not in self.records
+        if new:
+            known = self.rounds[round_index]
+            self.records[key] = list(records)
+            self.rounds[round_index] = replace(known, stages=(*known.stages, summary))
+        self.faults.maybe_fail()
+        return new
+
+    async def get_stage(self, run: str, round_index: int, stage: Stage) -> AsyncIterator[Record]:
+        self.faults.maybe_fail()
+        if (round_index, stage) not in self.records:
+            raise NotFoundError(f"round {round_index}, {stage}")
+        for record in self.records[round_index, stage]:
+            yield record
+
+    async def commit(
+        self,
+        run: str,
+        round_index: int,
+        *,
+        tasks: Sequence[NewTask] = (),
+        observations: Mapping[str, Observation] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        queue_batch: bool = True,
+        tasks_max: int = 0,
+    ) -> Commit:
+        self.faults.maybe_fail()
+        known = self.rounds[round_index]
+        if known.state is not RoundState.OPEN:
+            return Commit(known, (), already_committed=True)
+        if queue_batch:
+            if (round_index, Stage.REWARD) not in self.records:
+                raise FailedPreconditionError("reward is missing")
+            self.batches.append(round_index)
+        ids = self.tasks.add(run, tasks)
+        self.observations.append(observations or {})
+        committed = replace(known, state=RoundState.COMMITTED, metrics=dict(metrics or {}))
+        self.rounds[round_index] = committed
+        self.faults.maybe_fail()
+        return Commit(committed, ids, already_committed=False)
+
+    async def prune(self, run: str, *, keep_rounds: int) -> int:
+        return 0
+
+
+@dataclass
+class FakeWeights:
+    versions: list[Weights] = field(default_factory=list[Weights])
+
+    async def get(self, run: str, version: int | None = None) -> Weights:
+        found = [w for w in self.versions if version in (None, w.version)]
+        if not found:
+            raise NotFoundError(f"version {version}")
+        return found[-1]
+
+    async def list(self, run: str, *, page_size: int = 100, page_token: str = "") -> WeightsPage:
+        return WeightsPage(tuple(self.versions[::-1]), "")
+
+    async def publish(self, weights: Weights) -> Weights:
+        self.versions.append(weights)
+        return weights
+
+    async def promote(self, run: str, version: int) -> Weights:
+        index = next(i for i, w in enumerate(self.versions) if w.version == version)
+        self.versions[index] = replace(self.versions[index], promoted=True)
+        return self.versions[index]
+
+    async def watch(self, run: str, *, after_version: int = -1) -> AsyncIterator[Weights]:
+        for weights in self.versions:
+            if weights.version > after_version:
+                yield weights
+
+    async def remove(self, run: str, version: int) -> None:
+        self.versions = [w for w in self.versions if w.version != version]
+
+
+class FakeBuffer:
+    def __init__(self, faults: Faults | None = None) -> None:
+        faults = faults or Faults()
+        self.tasks = FakeTasks(faults)
+        self.rounds = FakeRounds(faults, self.tasks)
+        self.weights = FakeWeights()
