@@ -1,0 +1,82 @@
+"""What a sandbox really costs the host.
+
+gVisor's processor clock of a program runs on while the host keeps it waiting for a processor,
+so on a loaded machine it would kill programs that have hardly run. The host knows better: the
+Sentry and, on systrap and ptrace, one process per address space are ordinary processes of its.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Processor seconds of a sandbox at one moment, by process."""
+
+    kernel_s: float = 0.0
+    """Of `runsc run` and its direct children, the Sentry among them."""
+
+    spaces_s: dict[int, float] = field(default_factory=dict[int, float])
+    """Of each process that carries guest code."""
+
+
+def spent_at_most_s(before: Sample, after: Sample) -> float:
+    """Upper bound of what one program can have used between two samples.
+
+    All of the Sentry's work and that of the busiest address space: a neighbour's work may be
+    counted in, its own is never left out.
+    """
+    spaces = [total - before.spaces_s.get(pid, 0.0) for pid, total in after.spaces_s.items()]
+    return after.kernel_s - before.kernel_s + max(spaces, default=0.0)
+
+
+class CpuMeter:
+    """Reads the process table; remembers which processes are not of interest."""
+
+    def __init__(self) -> None:
+        self._foreign: set[int] = set()
+        self._parents: dict[int, int] = {}
+
+    def sample(self, root_pid: int) -> Sample:
+        """Measure the sandbox whose `runsc run` is `root_pid`."""
+        used_s = self._read()
+        kernel_s = 0.0
+        spaces_s: dict[int, float] = {}
+        for pid, seconds in used_s.items():
+            depth = self._depth(pid, root_pid)
+            if depth is None:
+                self._foreign.add(pid)
+            elif depth <= 1:
+                kernel_s += seconds
+            else:
+                spaces_s[pid] = seconds
+        return Sample(kernel_s, spaces_s)
+
+    def _read(self) -> dict[int, float]:
+        # By name: a Path for each process would cost more than all the rest.
+        present = {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208
+        self._foreign &= present
+        used_s: dict[int, float] = {}
+        self._parents.clear()
+        for pid in present - self._foreign:
+            try:
+                text = Path(f"/proc/{pid}/stat").read_text()
+            except OSError:  # it has just ended
+                continue
+            fields = text[text.rindex(")") + 2 :].split()
+            self._parents[pid] = int(fields[1])
+            used_s[pid] = (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+        return used_s
+
+    def _depth(self, pid: int, root_pid: int) -> int | None:
+        """Generations between a process and the sandbox's root; None if unrelated."""
+        depth = 0
+        while pid != root_pid:
+            if pid not in self._parents:
+                return None
+            pid = self._parents[pid]
+            depth += 1
+        return depth

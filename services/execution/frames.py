@@ -1,0 +1,145 @@
+"""Frames between the service and a sandbox: what is sent, and a distrustful reader of replies.
+
+A frame is a 4-byte little-endian length and that many bytes. All integers are little-endian
+and unsigned. The sandbox's side is `guest/supervisor.py`.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import Enum
+
+FRAME_BYTES_MAX = 4 << 20
+"""Either way. A run's answer is at most 2 MiB and some."""
+
+_RUN = struct.Struct("<cIIHQQQIII")
+_DONE = struct.Struct("<cIcIQQQ")
+_RUN_ID = struct.Struct("<I")
+
+
+class FrameError(Exception):
+    """The other side does not speak our language."""
+
+
+class How(Enum):
+    """How a child ended, as its supervisor saw it."""
+
+    EXITED = b"E"
+    SIGNALLED = b"S"
+    CPU = b"C"
+    """Killed at the processor limit."""
+
+    WALL = b"W"
+    """Killed at the wall-clock limit."""
+
+    FLOODED = b"G"
+    """Killed for writing more than any answer can be."""
+
+    CANCELLED = b"X"
+    """Killed because nobody wants the answer any more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOrder:
+    """One run, ready for a sandbox: the input is parsed, and written anew by us."""
+
+    source: bytes
+    arguments: bytes
+    """Python expression of `(args, kwargs)`, canonical."""
+
+    cpu_s: float
+    wall_s: float
+    memory_bytes: int
+    stdout_bytes: int
+    value_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The sandbox takes work."""
+
+
+@dataclass(frozen=True, slots=True)
+class OverCpu:
+    """A run is over its processor limit by the sandbox's clock."""
+
+    run_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotStarted:
+    """A run failed before its program began: our fault."""
+
+    run_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A run has ended, and this is how."""
+
+    run_id: int
+    how: How
+    code: int
+    """Signal or exit code."""
+
+    cpu_s: float
+    wall_s: float
+    peak_memory_bytes: int
+    answer: bytes
+    """What the child wrote. Nothing of it is to be believed but its shape."""
+
+
+Reply = Ready | OverCpu | NotStarted | Done
+
+
+def encode_run(run_id: int, seed: int, slot: int, order: RunOrder) -> bytes:
+    """The frame that orders a run under `seed` by worker `slot`."""
+    head = _RUN.pack(
+        b"R",
+        run_id,
+        seed,
+        slot,
+        int(order.cpu_s * 1e6),
+        int(order.wall_s * 1e6),
+        order.memory_bytes,
+        order.stdout_bytes,
+        order.value_bytes,
+        len(order.source),
+    )
+    return _framed(head + order.source + order.arguments)
+
+
+def encode_kill(run_id: int, how: How) -> bytes:
+    """The frame that ends a run and says what for."""
+    return _framed(b"K" + _RUN_ID.pack(run_id) + how.value)
+
+
+def _framed(payload: bytes) -> bytes:
+    if len(payload) > FRAME_BYTES_MAX:
+        raise FrameError(f"frame of {len(payload)} bytes; at most {FRAME_BYTES_MAX}")
+    return len(payload).to_bytes(4, "little") + payload
+
+
+def decode_reply(payload: bytes) -> Reply:
+    """Read what a sandbox sent.
+
+    Raises:
+        FrameError: It is none of our frames.
+    """
+    try:
+        match payload[:1]:
+            case b"A":
+                return Ready()
+            case b"O":
+                return OverCpu(*_RUN_ID.unpack(payload[1:]))
+            case b"F":
+                (run_id,) = _RUN_ID.unpack(payload[1:5])
+                return NotStarted(run_id, payload[5:].decode(errors="replace"))
+            case b"D":
+                _, run_id, how, code, cpu_us, wall_us, peak = _DONE.unpack_from(payload)
+                answer = payload[_DONE.size :]
+                return Done(run_id, How(how), code, cpu_us / 1e6, wall_us / 1e6, peak, answer)
+            case kind:
+                raise FrameError(f"unknown frame {kind!r}")
+    except (struct.error, ValueError) as error:
+        raise FrameError(f"broken frame: {error}") from error

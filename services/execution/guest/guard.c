@@ -1,0 +1,99 @@
+/* Locks a forked child in, in one call between the fork and the program.
+ *
+ * An extension module and not ctypes: ctypes would stay in the memory of every
+ * child, where a program could dig it out. The few names of CPython's stable ABI
+ * are declared here, so that no Python headers are needed and one build serves
+ * every CPython from 3.11 on.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+typedef struct _object PyObject;
+typedef struct {
+  const char *name;
+  PyObject *(*call)(PyObject *, PyObject *);
+  int flags;
+  const char *doc;
+} PyMethodDef;
+typedef struct {
+  /* PyObject_HEAD, m_init, m_index, m_copy: zero but for the reference count. */
+  long head[2];
+  void *init;
+  long index;
+  void *copy;
+  const char *name;
+  const char *doc;
+  long size;
+  PyMethodDef *methods;
+  void *slots, *traverse, *clear, *free;
+} PyModuleDef;
+extern PyObject *PyModule_Create2(PyModuleDef *, int);
+extern PyObject *PyErr_SetFromErrno(PyObject *);
+extern PyObject *PyExc_OSError;
+extern PyObject *PyLong_FromLong(long);
+extern int PyArg_ParseTuple(PyObject *, const char *, ...);
+extern int PyBytes_AsStringAndSize(PyObject *, char **, long *);
+enum { METH_VARARGS = 1, PYTHON_ABI_VERSION = 3 };
+
+enum { RESULT_FD = 3, OPEN_FILES_MAX = 32 };
+
+static int limit(int resource, unsigned long value) {
+  struct rlimit both = {value, value};
+  return setrlimit(resource, &both);
+}
+
+static int move_descriptors(int result_fd, int null_fd) {
+  /* The pipe first: it may lie where nothing may be overwritten before it is safe. */
+  int result = result_fd == RESULT_FD ? result_fd : dup2(result_fd, RESULT_FD);
+  if (result < 0) return -1;
+  for (int fd = 0; fd < 3; fd++)
+    if (fd != null_fd && dup2(null_fd, fd) < 0) return -1;
+  if (syscall(SYS_close_range, RESULT_FD + 1, ~0U, 0) == 0) return 0;
+  for (int fd = RESULT_FD + 1; fd < 1024; fd++) close(fd);
+  return 0;
+}
+
+static int become(long uid) {
+  if (uid < 0) return 0;
+  if (setgroups(0, NULL) < 0) return -1;
+  if (setresgid(uid, uid, uid) < 0) return -1;
+  return setresuid(uid, uid, uid);
+}
+
+/* enter(result_fd, null_fd, uid, memory_bytes, cpu_s, filter): lock this process in. */
+static PyObject *enter(PyObject *self, PyObject *args) {
+  int result_fd, null_fd;
+  long uid, filter_bytes;
+  unsigned long memory_bytes, cpu_s;
+  PyObject *rules;
+  char *filter;
+  if (!PyArg_ParseTuple(args, "iilkkO", &result_fd, &null_fd, &uid, &memory_bytes, &cpu_s, &rules))
+    return NULL;
+  if (PyBytes_AsStringAndSize(rules, &filter, &filter_bytes) < 0) return NULL;
+  struct sock_fprog program = {filter_bytes / sizeof(struct sock_filter),
+                               (struct sock_filter *)filter};
+  /* Descriptors last: until then a failure can still be reported to the host. */
+  if (limit(RLIMIT_CORE, 0) < 0 || limit(RLIMIT_FSIZE, 0) < 0 ||
+      limit(RLIMIT_NOFILE, OPEN_FILES_MAX) < 0 || limit(RLIMIT_CPU, cpu_s) < 0 ||
+      limit(RLIMIT_AS, memory_bytes) < 0 || become(uid) < 0 ||
+      prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ||
+      prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ||
+      move_descriptors(result_fd, null_fd) < 0)
+    return PyErr_SetFromErrno(PyExc_OSError);
+  return PyLong_FromLong(RESULT_FD);
+}
+
+static PyMethodDef methods[] = {{"enter", enter, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};
+static PyModuleDef module = {.head = {1, 0}, .name = "guard", .size = -1, .methods = methods};
+
+PyObject *PyInit_guard(void) { return PyModule_Create2(&module, PYTHON_ABI_VERSION); }

@@ -1,0 +1,324 @@
+"""First process of a sandbox: forks one child per run, watches it from outside, reports facts.
+
+It is trusted, single-threaded and lean: being also the zygote, every page it has written is
+copied for every child. So it imports next to nothing and never decides what a run was worth.
+
+Frames are a 4-byte little-endian length and that many bytes. Incoming: `R` run, `K` kill.
+Outgoing: `A` ready, `O` over its processor time, `D` done. The layouts are in
+`services/execution/frames.py`.
+"""
+
+# ruff: noqa: S102, SLF001
+# pyright: reportPrivateUsage=false
+
+import builtins
+import gc
+import posix
+import select
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # `typing` would double the zygote
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+    RunChild = Callable[["Request", int], NoReturn]
+
+# By path, because nothing of the runner shall be importable by a program.
+SCRIPT = sys.argv[0]
+HERE = SCRIPT.rpartition("/")[0]
+FRAME_BYTES_MAX = 4 << 20
+READ_BYTES = 1 << 16
+ANSWER_OVERHEAD_BYTES = 8 << 10
+STDIN, STDOUT = 0, 1
+SIGKILL = 9
+NEVER_S = float("inf")
+TICK_S = 0.01
+"""gVisor's processor clock advances in steps of 10 ms; looking more often shows nothing."""
+
+
+class Settings:
+    """What the host decided at start, from the command line."""
+
+    def __init__(self, argv: list[str]) -> None:
+        values = dict(word.split("=", 1) for word in argv)
+        self.seed = int(values["seed"])
+        self.peer_seed = values.get("peer_seed")
+        self.uid = int(values["uid"])
+        self.own_clock = values["own_clock"] == "1"
+        self.preload = [name for name in values["preload"].split(",") if name]
+        self.words = argv
+
+
+class Frames:
+    """Cuts a stream of bytes into frames."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        self.data += data
+        frames: list[bytes] = []
+        while len(self.data) >= 4:
+            size = int.from_bytes(self.data[:4], "little")
+            if size > FRAME_BYTES_MAX:
+                raise SystemExit("frame too long")
+            if len(self.data) < 4 + size:
+                break
+            frames.append(self.data[4 : 4 + size])
+            self.data = self.data[4 + size :]
+        return frames
+
+
+def send(fd: int, payload: bytes) -> None:
+    data = len(payload).to_bytes(4, "little") + payload
+    while data:
+        data = data[posix.write(fd, data) :]
+
+
+class Request:
+    """One run, as the host asked for it."""
+
+    def __init__(self, frame: bytes) -> None:
+        def number(start: int, size: int) -> int:
+            return int.from_bytes(frame[start : start + size], "little")
+
+        self.run_id = number(1, 4)
+        self.seed = number(5, 4)
+        self.slot = number(9, 2)
+        self.cpu_s = number(11, 8) / 1e6
+        self.wall_s = number(19, 8) / 1e6
+        self.memory_bytes = number(27, 8)
+        self.stdout_bytes = number(35, 4)
+        self.value_bytes = number(39, 4)
+        end = 47 + number(43, 4)
+        self.source = frame[47:end]
+        self.arguments = frame[end:]
+
+
+class Child:
+    """One running program, seen from outside."""
+
+    def __init__(self, request: Request, pid: int, fd: int, started_s: float) -> None:
+        self.request = request
+        self.pid = pid
+        self.fd = fd
+        self.clock = ((~pid) << 3) | 2  # clock_getcpuclockid(3)
+        self.started_s = started_s
+        self.cpu_check_s = self.started_s + request.cpu_s
+        self.wall_end_s = self.started_s + request.wall_s
+        self.bytes_max = request.stdout_bytes + request.value_bytes + ANSWER_OVERHEAD_BYTES
+        self.chunks: list[bytes] = []
+        self.bytes = 0
+        self.killed_as = b""
+
+    def kill(self, why: bytes) -> None:
+        """End it, and remember why. Only SIGKILL: everything else can be ignored."""
+        self.killed_as = self.killed_as or why
+        posix.kill(self.pid, SIGKILL)
+
+    def next_check_s(self) -> float:
+        return min(self.cpu_check_s, self.wall_end_s)
+
+    def read(self) -> bool:
+        """Take what the child wrote. Returns False at the end of the stream."""
+        data = posix.read(self.fd, READ_BYTES)
+        self.bytes += len(data)
+        if self.bytes > self.bytes_max:
+            self.kill(b"G")
+            return False
+        if data:
+            self.chunks.append(data)
+        return bool(data)
+
+    def cpu_used_s(self) -> float:
+        try:
+            return time.clock_gettime(self.clock)
+        except OSError:  # it has just ended
+            return 0.0
+
+    def report(self) -> bytes:
+        """Reap it and say how it ended."""
+        posix.close(self.fd)
+        # Its pipe is closed: it has ended, or it never will by itself.
+        posix.kill(self.pid, SIGKILL)
+        _, status, usage = posix.wait4(self.pid, 0)
+        wall_s = time.monotonic() - self.started_s
+        signal = status & 0x7F
+        how = self.killed_as or (b"S" if signal else b"E")
+        code = signal or status >> 8
+        cpu_s = usage.ru_utime + usage.ru_stime
+        return b"".join(
+            (
+                b"D",
+                self.request.run_id.to_bytes(4, "little"),
+                how,
+                code.to_bytes(4, "little"),
+                int(cpu_s * 1e6).to_bytes(8, "little"),
+                int(wall_s * 1e6).to_bytes(8, "little"),
+                (usage.ru_maxrss * 1024).to_bytes(8, "little"),
+                b"".join(self.chunks),
+            )
+        )
+
+
+class Supervisor:
+    """The loop. Waits for the host, its children and their deadlines; never for one alone."""
+
+    def __init__(self, settings: Settings, run_child: "RunChild") -> None:
+        self.settings = settings
+        self.run_child = run_child
+        self.children: dict[int, Child] = {}
+        self.host = Frames()
+        self.peer: tuple[int, int] | None = None
+        """Pipes to and from the second interpreter."""
+
+        self.peer_frames = Frames()
+        self.poll = select.poll()
+        self.poll.register(STDIN, select.POLLIN)
+
+    def start_peer(self, seed: str) -> None:
+        """Start the second interpreter: same program, another hash seed and address layout."""
+        to_peer, from_us = posix.pipe()
+        to_us, from_peer = posix.pipe()
+        words = ["seed=" + seed]
+        words += [w for w in self.settings.words if w.split("=")[0] not in ("seed", "peer_seed")]
+        environment = dict(posix.environ)
+        environment[b"PYTHONHASHSEED"] = seed.encode()
+        flags = ["-P", "-s", "-S", "-B"]
+        posix.posix_spawn(
+            sys.executable,
+            [sys.executable, *flags, SCRIPT, *words],
+            environment,
+            file_actions=[
+                (posix.POSIX_SPAWN_DUP2, to_peer, STDIN),
+                (posix.POSIX_SPAWN_DUP2, from_peer, STDOUT),
+            ],
+        )
+        posix.close(to_peer)
+        posix.close(from_peer)
+        self.peer = (from_us, to_us)
+        self.poll.register(to_us, select.POLLIN)
+
+    def serve(self) -> None:
+        if self.peer is None:
+            send(STDOUT, b"A")
+        while True:
+            for fd, _ in self.poll.poll(self.timeout_ms()):
+                if fd == STDIN:
+                    self.read_host()
+                elif self.peer is not None and fd == self.peer[1]:
+                    self.read_peer(fd)
+                elif not self.children[fd].read():
+                    self.finish(fd)
+            self.enforce()
+
+    def timeout_ms(self) -> int | None:
+        if not self.children:
+            return None
+        soonest_s = min([child.next_check_s() for child in self.children.values()])
+        if soonest_s == NEVER_S:
+            return None
+        return max(0, int((soonest_s - time.monotonic()) * 1000) + 1)
+
+    def read_host(self) -> None:
+        data = posix.read(STDIN, READ_BYTES)
+        if not data:  # the service is gone, so is our reason to live
+            self.leave()
+        for frame in self.host.feed(data):
+            if frame[:1] == b"K":
+                self.kill(frame)
+                continue
+            if self.peer is not None and int.from_bytes(frame[5:9], "little") != self.settings.seed:
+                send(self.peer[0], frame)
+                continue
+            self.start(Request(frame))
+
+    def read_peer(self, fd: int) -> None:
+        data = posix.read(fd, READ_BYTES)
+        if not data:
+            self.leave()
+        for frame in self.peer_frames.feed(data):
+            send(STDOUT, frame)
+
+    def leave(self) -> None:
+        for child in self.children.values():
+            posix.kill(child.pid, SIGKILL)
+        posix._exit(0)
+
+    def kill(self, frame: bytes) -> None:
+        run_id = int.from_bytes(frame[1:5], "little")
+        ours = [child for child in self.children.values() if child.request.run_id == run_id]
+        for child in ours:
+            child.kill(frame[5:6])
+        if not ours and self.peer is not None:
+            send(self.peer[0], frame)
+
+    def start(self, request: Request) -> None:
+        started_s = time.monotonic()
+        read_fd, write_fd = posix.pipe()
+        try:
+            pid = posix.fork()
+        except OSError as error:
+            posix.close(read_fd)
+            posix.close(write_fd)
+            send(STDOUT, b"F" + request.run_id.to_bytes(4, "little") + str(error).encode())
+            return
+        if pid == 0:
+            # The child never returns.
+            self.run_child(request, write_fd)
+        posix.close(write_fd)
+        self.children[read_fd] = Child(request, pid, read_fd, started_s)
+        self.poll.register(read_fd, select.POLLIN)
+
+    def finish(self, fd: int) -> None:
+        self.poll.unregister(fd)
+        send(STDOUT, self.children.pop(fd).report())
+
+    def enforce(self) -> None:
+        now_s = time.monotonic()
+        for child in self.children.values():
+            if now_s >= child.wall_end_s:
+                child.wall_end_s = NEVER_S
+                child.kill(b"W")
+            elif now_s >= child.cpu_check_s:
+                self.check_cpu(child, now_s)
+
+    def check_cpu(self, child: Child, now_s: float) -> None:
+        left_s = child.request.cpu_s - child.cpu_used_s()
+        if left_s > 0:
+            child.cpu_check_s = now_s + max(left_s, TICK_S)
+            return
+        child.cpu_check_s = NEVER_S
+        if self.settings.own_clock:
+            child.kill(b"C")
+        else:
+            # gVisor's clock runs on while the host keeps a runnable program waiting. The host
+            # knows what was really spent, so it decides.
+            send(STDOUT, b"O" + child.request.run_id.to_bytes(4, "little"))
+
+
+def load(name: str, namespace: dict[str, object]) -> "dict[str, Any]":
+    """Run one of our files with a private copy of the builtins: programs may patch theirs."""
+    path = HERE + "/" + name
+    with open(path, "rb") as file:
+        exec(compile(file.read(), path, "exec"), namespace)
+    return namespace
+
+
+def main() -> None:
+    settings = Settings(sys.argv[1:])
+    for name in settings.preload:
+        __import__(name)
+    child = load("child.py", {"__name__": "child", "__builtins__": dict(vars(builtins))})
+    supervisor = Supervisor(settings, child["prepare"](HERE, settings.uid, load))
+    if settings.peer_seed is not None:
+        supervisor.start_peer(settings.peer_seed)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    supervisor.serve()
+
+
+main()

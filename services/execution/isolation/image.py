@@ -1,0 +1,201 @@
+"""The file system that programs see: one CPython, its standard library, our runner, no more.
+
+An image is a copy, not a view of the host: it has no home directories, no installed packages,
+no password file and no `_ctypes`, and its digest says exactly what ran. It is made once per
+interpreter and runner and kept in the cache; a half-made image is never seen.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.execution.isolation import seccomp
+from services.execution.isolation.interpreter import Interpreter, shared_libraries
+from zeroloop.core import canonical
+from zeroloop.errors import ConfigError
+
+GUEST = Path(__file__).parent.parent / "guest"
+RUNNER = "usr/lib/zeroloop"
+"""Inside the image: not on Python's path, so that programs cannot import it."""
+
+PYTHON = "usr/bin/python3"
+LAYOUT = 1
+"""Raise it when the way images are made changes."""
+
+BUILD_S = 120.0
+
+# Not for programs (tests, installers, windows), or a way to call C at will.
+_LEFT_OUT_FOLDERS = {
+    "__phello__", "ctypes", "dist-packages", "ensurepip", "idlelib", "lib-dynload", "lib2to3",
+    "pydoc_data", "site-packages", "test", "tests", "tkinter", "turtledemo",
+}  # fmt: skip
+# Also what drags in large libraries of the host and needs a network or a terminal anyway.
+_LEFT_OUT_EXTENSIONS = (
+    "_ctypes", "_curses", "_dbm", "_gdbm", "_hashlib", "_sqlite3", "_ssl", "_test", "_tkinter",
+    "_xx", "nis.", "ossaudiodev", "readline", "xx",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A finished image on disk. Read-only by agreement: its digest was taken when it was made."""
+
+    root: Path
+    digest: str
+    interpreter: Interpreter
+
+
+def ensure_image(interpreter: Interpreter, cache: Path) -> Image:
+    """Return the image for `interpreter`, making it if the cache has none.
+
+    Raises:
+        ConfigError: Something that it needs is missing; says how to get it.
+    """
+    folder = cache / "sandbox" / _key(interpreter)
+    digest_file = folder / "digest"
+    if not digest_file.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+        try:
+            _build(interpreter, scratch)
+            # Another process may have been faster; its image is the same.
+            with contextlib.suppress(OSError):
+                scratch.rename(folder)
+        except OSError as error:
+            raise ConfigError(f"cannot make the sandbox image in {folder}: {error}") from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return Image(folder / "root", digest_file.read_text().strip(), interpreter)
+
+
+def _key(interpreter: Interpreter) -> str:
+    """Changes when the image would: interpreter, its library, our files, this layout."""
+    state = hashlib.sha256()
+    for path in (interpreter.executable, interpreter.stdlib / "os.py"):
+        stat = path.stat()
+        state.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    state.update(f"{interpreter.version_text} {interpreter.machine} {LAYOUT}\n".encode())
+    for name, content in sorted(_runner_sources(interpreter).items()):
+        state.update(f"{name} {len(content)}\n".encode() + content)
+    return f"{interpreter.version_text}-{state.hexdigest()[:16]}"
+
+
+def _runner_sources(interpreter: Interpreter) -> dict[str, bytes]:
+    files = {path.name: path.read_bytes() for path in GUEST.iterdir() if path.is_file()}
+    files["canonical.py"] = Path(canonical.__file__).read_bytes()
+    files["filter.bpf"] = seccomp.level_1(interpreter.machine)
+    return files
+
+
+def _build(interpreter: Interpreter, folder: Path) -> None:
+    folder.chmod(0o755)
+    root = folder / "root"
+    for name in ("dev", "proc", "tmp", "usr/bin", "usr/lib"):
+        (root / name).mkdir(parents=True)
+    # Every loader searches one of these by itself.
+    for name, target in (("lib", "usr/lib"), ("lib64", "usr/lib"), ("usr/lib64", "lib")):
+        (root / name).symlink_to(target)
+    shutil.copy2(interpreter.executable, root / PYTHON)
+    library = root / "usr/lib" / f"python{interpreter.version[0]}.{interpreter.version[1]}"
+    _copy_library(interpreter.stdlib, library)
+    _copy_extensions(interpreter, library / "lib-dynload", root / "usr/lib")
+    runner = root / RUNNER
+    runner.mkdir()
+    for name, content in _runner_sources(interpreter).items():
+        if name.endswith((".py", ".bpf")):
+            (runner / name).write_bytes(content)
+    _compile_guard(runner / "guard.so")
+    _precompile(library, interpreter)
+    (folder / "digest").write_text(_digest(root))
+
+
+def _copy_library(source: Path, target: Path) -> None:
+    def left_out(_: str, names: list[str]) -> set[str]:
+        return {
+            name
+            for name in names
+            if name in _LEFT_OUT_FOLDERS
+            or name.startswith("config-")
+            or name.endswith((".a", ".opt-1.pyc", ".opt-2.pyc"))
+        }
+
+    shutil.copytree(source, target, ignore=left_out, ignore_dangling_symlinks=True)
+    (target / "lib-dynload").mkdir()
+
+
+def _copy_extensions(interpreter: Interpreter, target: Path, libraries: Path) -> None:
+    modules = [
+        path
+        for path in sorted((interpreter.stdlib / "lib-dynload").glob("*.so"))
+        if not path.name.startswith(_LEFT_OUT_EXTENSIONS)
+    ]
+    for file, needed in shared_libraries([interpreter.executable, *modules]).items():
+        if needed is None:
+            if file == interpreter.executable:
+                raise ConfigError(
+                    f"python: a shared library of {file} is missing; try `ldd {file}`"
+                )
+            continue  # it would not load outside either
+        if file != interpreter.executable:
+            shutil.copy2(file, target)
+        for library in needed:
+            if not (libraries / library.name).exists():
+                shutil.copy2(library, libraries)
+
+
+def _compile_guard(target: Path) -> None:
+    flags = ["-O2", "-shared", "-fPIC", "-Wl,-z,now", "-o", str(target), str(GUEST / "guard.c")]
+    try:
+        subprocess.run(
+            [*_compiler(), *flags], check=True, capture_output=True, text=True, timeout=BUILD_S
+        )
+    except subprocess.CalledProcessError as error:
+        raise ConfigError(f"cannot compile {GUEST / 'guard.c'}: {error.stderr}") from error
+
+
+def _compiler() -> list[str]:
+    for name in ("cc", "gcc", "clang"):
+        if path := shutil.which(name):
+            return [path]
+    zig = [sys.executable, "-m", "ziglang", "version"]
+    if subprocess.run(zig, capture_output=True, check=False).returncode == 0:
+        return [*zig[:-1], "cc"]
+    raise ConfigError(
+        "no C compiler, which the sandbox's guard needs once: `apt-get install gcc libc6-dev`, or "
+        "`uv pip install ziglang`"
+    )
+
+
+def _precompile(library: Path, interpreter: Interpreter) -> None:
+    """Programs could not keep what they compile, so an import would cost them each time."""
+    if (library / "__pycache__" / f"random.cpython-{_tag(interpreter)}.pyc").exists():
+        return
+    subprocess.run(
+        [interpreter.executable, "-I", "-S", "-m", "compileall", "-q", "-j0", library],
+        check=False,
+        capture_output=True,
+        timeout=BUILD_S,
+    )
+
+
+def _tag(interpreter: Interpreter) -> str:
+    return f"{interpreter.version[0]}{interpreter.version[1]}"
+
+
+def _digest(root: Path) -> str:
+    """SHA-256 over the names and contents of all files, whatever the order on disk."""
+    state = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        name = os.fsencode(path.relative_to(root))
+        if path.is_symlink():
+            state.update(b"link %s %s\n" % (name, os.fsencode(path.readlink())))
+        elif path.is_file():
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            state.update(b"file %s %s\n" % (name, content.encode()))
+    return f"sha256:{state.hexdigest()}"

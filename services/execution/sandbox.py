@@ -1,0 +1,266 @@
+"""One running sandbox, seen from the service: orders in, ends out."""
+
+import asyncio
+import contextlib
+import itertools
+import shutil
+from collections import deque
+from pathlib import Path
+
+from services.execution.cpu import CpuMeter, Sample, spent_at_most_s
+from services.execution.frames import (
+    FRAME_BYTES_MAX,
+    Done,
+    FrameError,
+    How,
+    NotStarted,
+    OverCpu,
+    Ready,
+    RunOrder,
+    decode_reply,
+    encode_kill,
+    encode_run,
+)
+from services.execution.isolation.launch import Launched, Launcher
+from zeroloop.core.execution import Isolation
+
+READY_S = 20.0
+"""From start to ready takes 0.2 s; ten agents on two cores may stretch that a lot."""
+
+OVERDUE_S = 5.0
+"""After its wall-clock limit, how long a run may stay unreported before its sandbox is lost."""
+
+BASELINE_S = 0.05
+"""Runs older than this have their processor time watched from the host; few get that old."""
+
+RECHECK_S = 0.02
+STDERR_LINES = 20
+
+_ids = itertools.count()
+
+
+class SandboxLostError(Exception):
+    """The sandbox is gone, and the run with it."""
+
+
+class RunNotStartedError(Exception):
+    """The run failed before its program began; the sandbox is well."""
+
+
+class _Flight:
+    """A run that is under way."""
+
+    def __init__(self, order: RunOrder, slot: int, started_s: float) -> None:
+        self.order = order
+        self.slot = slot
+        self.started_s = started_s
+        self.done: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+        self.baseline = Sample()
+        self.baseline_s: float | None = None
+        """When the baseline was taken; all time before counts as used."""
+
+
+class Sandbox:
+    """Runs at most `workers` programs at once. Use `start`, then `run`, then `close`."""
+
+    def __init__(self, launcher: Launcher, launched: Launched, workers: int) -> None:
+        self._launcher = launcher
+        self._launched = launched
+        self._free = deque(range(workers))
+        self._flights: dict[int, _Flight] = {}
+        self._run_ids = itertools.count(1)
+        self._ready = asyncio.Event()
+        self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
+        self._meter = CpuMeter()
+        self._loop = asyncio.get_running_loop()
+        self._tasks = [asyncio.create_task(task) for task in (self._read(), self._drain())]
+        self.lost = asyncio.Event()
+        self.runs = 0
+
+    @classmethod
+    async def start(
+        cls, launcher: Launcher, folder: Path, *, workers: int, ready_s: float = READY_S
+    ) -> "Sandbox":
+        """Start a sandbox and wait until it takes work.
+
+        Raises:
+            SandboxLostError: It ended or was not ready in time; says what it wrote.
+        """
+        name = f"zeroloop-{next(_ids)}"
+        home = folder / name
+        home.mkdir(mode=0o700)
+        try:
+            launched = await launcher.launch(name, home)
+        except OSError as error:
+            raise SandboxLostError(f"cannot start a sandbox: {error}") from error
+        sandbox = cls(launcher, launched, workers)
+        try:
+            async with asyncio.timeout(ready_s):
+                await sandbox._until_ready()
+        except BaseException as error:
+            await sandbox.close()
+            if isinstance(error, TimeoutError):
+                raise SandboxLostError(f"not ready within {ready_s:g} s") from error
+            raise
+        return sandbox
+
+    @property
+    def pid(self) -> int:
+        return self._launched.process.pid
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._flights)
+
+    async def run(self, order: RunOrder, seed: int) -> Done:
+        """Run one program; there must be a free worker. Cancelling kills the program.
+
+        Raises:
+            SandboxLostError: The sandbox is gone.
+            RunNotStartedError: The program never began.
+        """
+        if self.lost.is_set():
+            raise SandboxLostError(self._why())
+        run_id = next(self._run_ids)
+        flight = _Flight(order, self._free.popleft(), self._loop.time())
+        self._flights[run_id] = flight
+        self.runs += 1
+        watch = self._watch_later(run_id, flight)
+        try:
+            await self._send(encode_run(run_id, seed, flight.slot, order))
+            async with asyncio.timeout(order.wall_s + OVERDUE_S):
+                return await asyncio.shield(flight.done)
+        except TimeoutError:
+            self._lose()
+            raise SandboxLostError("a run is overdue") from None
+        except asyncio.CancelledError:
+            with contextlib.suppress(SandboxLostError):
+                await self._send(encode_kill(run_id, How.CANCELLED))
+            # Its worker is free only once it has ended.
+            await asyncio.wait((flight.done,), timeout=OVERDUE_S)
+            raise
+        finally:
+            watch.cancel()
+
+    async def close(self) -> None:
+        """End the sandbox and everything in it."""
+        self._lose()
+        await self._launcher.end(self._launched)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(shutil.rmtree, self._launched.folder, ignore_errors=True)
+
+    async def _until_ready(self) -> None:
+        gone = asyncio.create_task(self.lost.wait())
+        ready = asyncio.create_task(self._ready.wait())
+        await asyncio.wait((gone, ready), return_when=asyncio.FIRST_COMPLETED)
+        for task in (gone, ready):
+            task.cancel()
+        if not self._ready.is_set():
+            await asyncio.sleep(0.05)  # for what it has to say
+            raise SandboxLostError(self._why())
+
+    async def _send(self, frame: bytes) -> None:
+        stdin = self._launched.process.stdin
+        assert stdin is not None
+        try:
+            stdin.write(frame)
+            await stdin.drain()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            self._lose()
+            raise SandboxLostError(self._why()) from error
+
+    async def _read(self) -> None:
+        stdout = self._launched.process.stdout
+        assert stdout is not None
+        try:
+            while True:
+                size = int.from_bytes(await stdout.readexactly(4), "little")
+                if size > FRAME_BYTES_MAX:
+                    raise FrameError(f"frame of {size} bytes")
+                self._handle(await stdout.readexactly(size))
+        except asyncio.IncompleteReadError:
+            pass
+        except FrameError as error:
+            self._stderr.append(str(error))
+        finally:
+            self._lose()
+
+    def _handle(self, payload: bytes) -> None:
+        match decode_reply(payload):
+            case Ready():
+                self._ready.set()
+            case OverCpu(run_id=run_id):
+                self._judge_cpu(run_id)
+            case NotStarted(run_id=run_id, reason=reason):
+                if flight := self._land(run_id):
+                    _settle(flight.done, RunNotStartedError(reason))
+            case Done() as done:
+                if flight := self._land(done.run_id):
+                    _settle(flight.done, done)
+
+    def _land(self, run_id: int) -> _Flight | None:
+        flight = self._flights.pop(run_id, None)
+        if flight is not None:
+            self._free.append(flight.slot)
+        return flight
+
+    async def _drain(self) -> None:
+        stderr = self._launched.process.stderr
+        assert stderr is not None
+        with contextlib.suppress(ValueError):  # a line without an end
+            async for line in stderr:
+                self._stderr.append(line.decode(errors="replace").rstrip())
+
+    def _lose(self) -> None:
+        if not self.lost.is_set():
+            self.lost.set()
+        for run_id in list(self._flights):
+            if flight := self._land(run_id):
+                _settle(flight.done, SandboxLostError(self._why()))
+
+    def _why(self) -> str:
+        return "sandbox ended: " + ("; ".join(self._stderr) or "it said nothing")
+
+    # Processor time. The sandbox's clock says when to look; the host's decides.
+
+    def _watch_later(self, run_id: int, flight: _Flight) -> asyncio.TimerHandle:
+        delay_s = min(BASELINE_S, flight.order.cpu_s / 4)
+        return self._loop.call_later(delay_s, self._take_baseline, run_id)
+
+    def _take_baseline(self, run_id: int) -> None:
+        flight = self._flights.get(run_id)
+        if flight is not None and self._launcher.isolation is Isolation.GVISOR:
+            flight.baseline = self._meter.sample(self.pid)
+            flight.baseline_s = self._loop.time()
+
+    def _judge_cpu(self, run_id: int) -> None:
+        flight = self._flights.get(run_id)
+        if flight is None:
+            return
+        left_s = flight.order.cpu_s - self._spent_s(flight)
+        if left_s <= 0:
+            asyncio.ensure_future(self._kill(run_id))  # noqa: RUF006 (ends with the pipe)
+        else:
+            self._loop.call_later(max(left_s, RECHECK_S), self._judge_cpu, run_id)
+
+    def _spent_s(self, flight: _Flight) -> float:
+        if flight.baseline_s is None:
+            return self._loop.time() - flight.started_s
+        unwatched_s = flight.baseline_s - flight.started_s
+        return unwatched_s + spent_at_most_s(flight.baseline, self._meter.sample(self.pid))
+
+    async def _kill(self, run_id: int) -> None:
+        with contextlib.suppress(SandboxLostError):
+            await self._send(encode_kill(run_id, How.CPU))
+
+
+def _settle(future: asyncio.Future[Done], result: Done | Exception) -> None:
+    if future.done():
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+        future.exception()  # seen, even if the caller was cancelled
+    else:
+        future.set_result(result)
