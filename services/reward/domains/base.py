@@ -74,5 +74,9 @@ class DomainPlugin(Protocol):
     async def judge(
         self, solution: Solution, settings: AlgorithmSettings, runner: Runner
     ) -> Judgement:
-        """Compare an answer with what the task asks for."""
+        """Compare an answer with what the task asks for.
+
+        Raises:
+            InvalidRequestError: The task lacks what its kind needs.
+        """
         ...

@@ -8,25 +8,16 @@ The texts are a contract with trained weights: changing one means training those
 """
 
 from collections.abc import Sequence
-from typing import Protocol
 
+from zeroloop.core.settings import AlgorithmSettings
 from zeroloop.core.tasks import Kind, Task
 
 FORCED_THINK = "<think>"
 """How each prompt ends, so that every response starts inside the reasoning."""
 
 
-class CompactSettings(Protocol):
-    """What the compact prompts need to know of the settings of the algorithm."""
-
-    @property
-    def num_inputs(self) -> int:
-        """Inputs that an induction proposal must give, at least 1."""
-        ...
-
-
 def propose_prompt(
-    kind: Kind, references: Sequence[Task], program: Task | None, settings: CompactSettings
+    kind: Kind, references: Sequence[Task], program: Task | None, settings: AlgorithmSettings
 ) -> str:
     """The prompt that asks for a new task of `kind`.
 
@@ -46,7 +37,7 @@ def propose_prompt(
     return _prompt(f"propose {kind}", *(_snippet(task) for task in references))
 
 
-def solve_prompt(task: Task, settings: CompactSettings) -> str:
+def solve_prompt(task: Task, settings: AlgorithmSettings) -> str:
     """The prompt that asks for the missing part of `task`.
 
     `settings` is not read; the signature is the one that the prompt styles share.

@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from services.reward.domains.base import Runner
 from services.reward.domains.code import compact, judging, r1, validating
+from zeroloop.core.execution import SOURCE_BYTES_MAX
 from zeroloop.core.judging import Domain, Judgement, PromptSpec, Proposal, Solution, Verdict
 from zeroloop.core.settings import AlgorithmSettings
 from zeroloop.core.tasks import Kind, Role, Task
@@ -60,6 +61,7 @@ class CodeDomain:
         self, solution: Solution, settings: AlgorithmSettings, runner: Runner
     ) -> Judgement:
         """See `DomainPlugin`."""
+        _require_cases(solution.task)
         return await judging.judge(solution, settings, runner)
 
 
@@ -72,7 +74,9 @@ def _require_task(spec: PromptSpec, *, needed: bool) -> Task | None:
 
 
 def _require_cases(task: Task) -> None:
+    if len(task.source.encode()) > SOURCE_BYTES_MAX:
+        raise invalid("task.program", f"must have at most {SOURCE_BYTES_MAX} bytes")
     if task.kind is not Kind.INDUCTION and len(task.cases) != 1:
-        raise invalid("cases", f"a {task.kind} task has one case, got {len(task.cases)}")
+        raise invalid("task.cases", f"a {task.kind} task has one case, got {len(task.cases)}")
     if task.kind is Kind.INDUCTION and not task.hidden_cases:
-        raise invalid("cases", "an induction task needs cases beyond those that are shown")
+        raise invalid("task.cases", "an induction task needs cases beyond those that are shown")
