@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDic
 from zeroloop.errors import ConfigError
 
 S = TypeVar("S", bound="ServiceSettings")
+B = TypeVar("B", bound=BaseSettings)
 
 
 class ServiceSettings(BaseSettings):
@@ -56,9 +57,16 @@ class ServiceSettings(BaseSettings):
 
 
 def load_settings(
-    service: str, kind: type[S], arguments: Sequence[str], environ: Mapping[str, str]
-) -> S:
+    service: str,
+    kind: type[B],
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    program: str = "",
+) -> B:
     """Build `kind` from flags and environment.
+
+    `program` is how the user calls it, for `--help`; default `python -m services.<service>`.
 
     `--print-config` prints the settings as JSON and exits; `--check-config` only checks.
 
@@ -72,7 +80,7 @@ def load_settings(
     class Bound(kind):
         model_config = SettingsConfigDict(
             env_prefix=prefix,
-            cli_prog_name=f"python -m services.{service}",
+            cli_prog_name=program or f"python -m services.{service}",
             cli_kebab_case=True,
             cli_hide_none_type=True,
             cli_implicit_flags=True,
@@ -81,7 +89,7 @@ def load_settings(
     Bound.__doc__ = kind.__doc__
     try:
         source: Any = CliSettingsSource(Bound, cli_parse_args=flags)
-        settings = cast("S", Bound(_cli_settings_source=source))  # pyright: ignore[reportCallIssue]
+        settings = cast("B", Bound(_cli_settings_source=source))  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
         raise ConfigError(_explain(error, prefix)) from error
     if "--print-config" in arguments:
@@ -93,7 +101,7 @@ def load_settings(
 
 
 def _refuse_unknown_variables(
-    kind: type[ServiceSettings], prefix: str, environ: Mapping[str, str]
+    kind: type[BaseSettings], prefix: str, environ: Mapping[str, str]
 ) -> None:
     known = {f"{prefix}{name.upper()}" for name in kind.model_fields}
     unknown = sorted(name for name in environ if name.startswith(prefix) and name not in known)
