@@ -1,6 +1,7 @@
 """Canonical text of plain values: one spelling for each value, whatever made it.
 
-This module imports nothing but `typing`, so that a sandbox can carry it as a single file.
+This module imports nothing but `typing`, so that a sandbox can carry it as a single file. It
+calls no method of a value that is not plain, nor of its type.
 
 Plain values are of *exact* type, no subclass: None, bool, int, float, complex, str, bytes,
 Ellipsis, range, and list, tuple, set, frozenset, dict of plain values. Canonical texts keep
@@ -21,15 +22,8 @@ TEXT_BYTES_MAX = 65_536
 INT_END = 10**INT_DIGITS_MAX
 """The smallest positive int that is too large."""
 
-_OPENING: dict[type, str] = {list: "[", tuple: "(", set: "{", frozenset: "frozenset({", dict: "{"}
-_CLOSING: dict[type, str] = {list: "]", tuple: ")", set: "}", frozenset: "})", dict: "}"}
-_EMPTY: dict[type, str] = {
-    list: "[]",
-    tuple: "()",
-    set: "set()",
-    frozenset: "frozenset()",
-    dict: "{}",
-}
+_TYPE_NAME: Any = type.__dict__["__name__"]
+"""Reads a type's name as C does; `kind.__name__` could be code of the type's metaclass."""
 
 
 class CanonicalError(ValueError):
@@ -80,27 +74,28 @@ class _Writer:
 
     def write(self, value: Any, depth: int) -> str:
         kind = _kind(value)
-        if kind in _OPENING:
-            return self._container(value, depth + 1)
+        brackets = _brackets(kind)
+        if brackets is not None:
+            return self._container(value, depth + 1, brackets)
         if (kind is str or kind is bytes) and len(value) > self._chars_left:
             self._spend(len(value))  # before a huge text is copied
         text = scalar_text(value)
         self._spend(len(text))
         return text
 
-    def _container(self, value: Any, depth: int) -> str:
+    def _container(self, value: Any, depth: int, brackets: tuple[str, str, str]) -> str:
         if depth > DEPTH_MAX:
             raise OpaqueValueError(f"value is nested more than {DEPTH_MAX} deep")
         if id(value) in self._path:
             raise OpaqueValueError("value contains itself")
-        kind = _kind(value)
+        opening, closing, empty = brackets
         self._path.add(id(value))
         texts = self._items(value, depth)
         self._path.discard(id(value))
         if not texts:
-            return _EMPTY[kind]
-        comma = "," if kind is tuple and len(texts) == 1 else ""
-        return f"{_OPENING[kind]}{', '.join(texts)}{comma}{_CLOSING[kind]}"
+            return empty
+        comma = "," if opening == "(" and len(texts) == 1 else ""
+        return f"{opening}{', '.join(texts)}{comma}{closing}"
 
     def _items(self, value: Any, depth: int) -> list[str]:
         self._spend(2)
@@ -115,12 +110,30 @@ class _Writer:
         for item in value:
             self._spend(2)
             texts.append(self.write(item, depth))
-        return sorted(texts) if kind in (set, frozenset) else texts
+        return sorted(texts) if kind is set or kind is frozenset else texts
 
     def _spend(self, chars: int) -> None:
         self._chars_left -= chars
         if self._chars_left < 0:
             raise ValueTooLargeError(f"text of the value exceeds {self._bytes_max} bytes")
+
+
+def _brackets(kind: type) -> tuple[str, str, str] | None:
+    """Opening, closing and empty text of a container type, else None.
+
+    By identity alone: a look-up would run the hash of a metaclass.
+    """
+    if kind is list:
+        return "[", "]", "[]"
+    if kind is tuple:
+        return "(", ")", "()"
+    if kind is dict:
+        return "{", "}", "{}"
+    if kind is set:
+        return "{", "}", "set()"
+    if kind is frozenset:
+        return "frozenset({", "})", "frozenset()"
+    return None
 
 
 def scalar_text(value: Any) -> str:
@@ -143,7 +156,7 @@ def scalar_text(value: Any) -> str:
         return f"complex({value.real!r}, {value.imag!r})"
     if kind is range:
         return _range_text(value)
-    raise OpaqueValueError(f"value of type {kind.__name__} is not plain data")
+    raise OpaqueValueError(f"value of type {_TYPE_NAME.__get__(kind)} is not plain data")
 
 
 def _kind(value: object) -> type:

@@ -150,6 +150,35 @@ def test_what_is_not_plain_is_opaque(value: object) -> None:
         canonical_text(value)
 
 
+class _Disguise(type):
+    """A metaclass that pretends to be `list` and notes who asks."""
+
+    asked = False
+
+    def __hash__(cls) -> int:
+        _Disguise.asked = True
+        return hash(list)
+
+    def __eq__(cls, other: object) -> bool:
+        _Disguise.asked = True
+        return True
+
+    @property
+    def __name__(cls) -> str:
+        _Disguise.asked = True
+        return "list"
+
+
+class _Disguised(metaclass=_Disguise):
+    pass
+
+
+def test_no_code_of_a_value_runs_while_it_is_written() -> None:
+    with pytest.raises(OpaqueValueError, match="value of type _Disguised"):
+        canonical_text([_Disguised()])
+    assert not _Disguise.asked
+
+
 def test_100_deep_is_plain_and_reads_back() -> None:
     text = canonical_text(_nested(100))
     assert canonical_text(parse_canonical(text)) == text
