@@ -3,9 +3,10 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import grpc.aio
 
@@ -46,7 +47,14 @@ async def application(
     changes = Changes(settings.recheck_s)
     try:
         await _prepare(database, settings)
-        _register(server, settings, database, changes)
+        register(
+            server,
+            database,
+            changes,
+            now_s=time.time,
+            new_token=partial(secrets.token_hex, 16),
+            spool_dir=settings.spool_dir,
+        )
         await health.serving(*(f"zeroloop.buffer.v1.{name}" for name in SERVICES))
         closing = asyncio.create_task(_close_when_draining(health, changes))
         yield
@@ -69,18 +77,31 @@ async def _close_when_draining(health: Health, changes: Changes) -> None:
     changes.close()
 
 
-def _register(
-    server: grpc.aio.Server, settings: BufferSettings, database: Database, changes: Changes
+def register(
+    server: grpc.aio.Server,
+    database: Database,
+    changes: Changes,
+    *,
+    now_s: Callable[[], float],
+    new_token: Callable[[], str],
+    spool_dir: Path | None = None,
 ) -> None:
-    now_s = time.time
-    stages = Stages(database, now_s)
+    """Add the four services of the buffer to `server`.
+
+    Args:
+        server: Not started yet.
+        database: Whose schema is prepared.
+        changes: Shared by everything in this process that uses the database.
+        now_s: The time, seconds since the epoch.
+        new_token: Makes a lease token that nobody can guess.
+        spool_dir: For temporary files; None: the system's folder.
+    """
+    tasks = Tasks(database, now_s)
     rounds = Rounds(database, changes, now_s)
-    batches = Batches(database, changes, now_s, partial(secrets.token_hex, 16))
-    buffer_pb2_grpc.add_TaskServiceServicer_to_server(TaskServicer(Tasks(database, now_s)), server)
-    buffer_pb2_grpc.add_RoundServiceServicer_to_server(
-        RoundServicer(rounds, stages, Retention(database), settings.spool_dir), server
-    )
+    round_servicer = RoundServicer(rounds, Stages(database, now_s), Retention(database), spool_dir)
+    batches = Batches(database, changes, now_s, new_token)
+    registry = Registry(database, changes, now_s)
+    buffer_pb2_grpc.add_TaskServiceServicer_to_server(TaskServicer(tasks), server)
+    buffer_pb2_grpc.add_RoundServiceServicer_to_server(round_servicer, server)
     buffer_pb2_grpc.add_BatchServiceServicer_to_server(BatchServicer(batches), server)
-    buffer_pb2_grpc.add_WeightsRegistryServicer_to_server(
-        RegistryServicer(Registry(database, changes, now_s)), server
-    )
+    buffer_pb2_grpc.add_WeightsRegistryServicer_to_server(RegistryServicer(registry), server)

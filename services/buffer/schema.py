@@ -44,6 +44,9 @@ class Json(TypeDecorator[Any]):
 # SQLite numbers rows by itself only in a column of type INTEGER.
 _RowId = BigInteger().with_variant(Integer, "sqlite")
 
+VERSION = "0001"
+"""Newest step in `migrations`, which makes these tables."""
+
 metadata = MetaData()
 
 runs = Table(

@@ -106,16 +106,25 @@ class RoundServicer(buffer_pb2_grpc.RoundServiceServicer):
     async def PutStage(
         self, request_iterator: AsyncIterator[pb.PutStageRequest], context: Context
     ) -> pb.PutStageResponse:
-        first = await anext(request_iterator, None)
+        try:
+            stored = await self._put(request_iterator)
+        finally:
+            # To a client that still writes, an early answer is an internal error of its own.
+            async for _ in request_iterator:
+                pass
+        return pb.PutStageResponse(already_stored=not stored)
+
+    async def _put(self, messages: AsyncIterator[pb.PutStageRequest]) -> bool:
+        """Store the stage that `messages` hold; False if it was stored before."""
+        first = await anext(aiter(messages), None)
         if first is None or not first.HasField("header"):
             raise invalid("header", "must be the first message, got none")
         header = first.header
         summary = wire.summary_from_pb(header.summary)
         if await self._stages.is_stored(header.run, header.round, summary.stage):
-            return pb.PutStageResponse(already_stored=True)
-        async with spooled(_record_bytes(request_iterator), self._spool_dir) as spool:
-            stored = await self._stages.put(header.run, header.round, summary, _records(spool))
-        return pb.PutStageResponse(already_stored=not stored)
+            return False
+        async with spooled(_record_bytes(messages), self._spool_dir) as spool:
+            return await self._stages.put(header.run, header.round, summary, _records(spool))
 
     async def GetStage(
         self, request: pb.GetStageRequest, context: Context

@@ -1,0 +1,3 @@
+"""Fixtures that several service tests share."""
+
+from tests.services.postgres import postgres as postgres
