@@ -83,7 +83,7 @@ class RunPool:
         self._calls = asyncio.Semaphore(self._policy.calls_max)
         self._waiting: list[_Job] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._known: dict[tuple[str, tuple[str, ...]], _Job] = {}
+        self._known: dict[tuple[str, tuple[str, ...], bool], _Job] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,7 +113,7 @@ class RunPool:
         """
         if not inputs:
             return []
-        key = (source, tuple(inputs))
+        key = (source, tuple(inputs), check_determinism)
         job = self._known.get(key) if reuse else None
         if job is not None:
             results = await asyncio.shield(job.done)

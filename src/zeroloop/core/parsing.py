@@ -94,6 +94,8 @@ def _ladder(name: str) -> tuple[re.Pattern[str], ...]:
     )
 
 
+_INPUT_FENCE = _fence("input")
+_INPUT_HEADING = _heading("input")
 _LADDERS = {Kind.ABDUCTION: _ladder("input"), Kind.DEDUCTION: _ladder("output")}
 
 
@@ -141,7 +143,7 @@ def parse_program_proposal(
     code = _proposed_code(body, settings)
     if isinstance(code, Malformation):
         return code
-    input_text = _first(body, _fence("input")) or _first(body, _heading("Input"))
+    input_text = _first(body, _INPUT_FENCE) or _first(body, _INPUT_HEADING)
     if not input_text:
         return Malformation.NO_INPUT
     if settings.reject_test_input_in_code and programs.holds_test_input(code):
@@ -185,7 +187,7 @@ def parse_induction_proposal(
 ) -> InductionProposal | Malformation:
     """Read the inputs and the message of an induction proposal. The last inputs count."""
     body = reply if seeding else answer_body(reply, boxed_retry=settings.boxed_retry)
-    inputs = [match.strip() for match in _fence("input").findall(body)]
+    inputs = [match.strip() for match in _INPUT_FENCE.findall(body)]
     if len(inputs) < settings.num_inputs:
         return Malformation.FEW_INPUTS
     inputs = inputs[-settings.num_inputs :]
