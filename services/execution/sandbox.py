@@ -7,7 +7,6 @@ import shutil
 from collections import deque
 from pathlib import Path
 
-from services.execution.cpu import CpuMeter, Sample, spent_at_most_s
 from services.execution.frames import (
     FRAME_BYTES_MAX,
     Done,
@@ -22,6 +21,7 @@ from services.execution.frames import (
     encode_run,
 )
 from services.execution.isolation.launch import Launched, Launcher
+from services.execution.meter import HostMeter, Sample, spent_at_most_s
 from zeroloop.core.execution import Isolation
 
 READY_S = 20.0
@@ -71,7 +71,7 @@ class Sandbox:
         self._run_ids = itertools.count(1)
         self._ready = asyncio.Event()
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
-        self._meter = CpuMeter()
+        self._meter = HostMeter()
         self._loop = asyncio.get_running_loop()
         self._tasks = [asyncio.create_task(task) for task in (self._read(), self._drain())]
         self.lost = asyncio.Event()
@@ -111,6 +111,10 @@ class Sandbox:
     @property
     def in_flight(self) -> int:
         return len(self._flights)
+
+    def memory_bytes(self) -> int:
+        """Resident memory of the sandbox on the host."""
+        return self._meter.memory_bytes(self.pid)
 
     async def run(self, order: RunOrder, seed: int) -> Done:
         """Run one program; there must be a free worker. Cancelling kills the program.

@@ -4,12 +4,14 @@ import asyncio
 import heapq
 import itertools
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from services.execution.frames import RunOrder
-from services.execution.outcome import Outcome
+from services.execution.outcome import Outcome, not_executed
 from zeroloop.core.execution import Determinism
+from zeroloop.core.tasks import RunStatus
 
 SUSPECTS_MAX = 4096
 """Programs remembered for having timed out."""
@@ -37,13 +39,26 @@ class Call:
     """One caller's jobs and the results that are ready for it."""
 
     def __init__(self) -> None:
-        self.finished: asyncio.Queue[tuple[RunName, Finished]] = asyncio.Queue()
+        self.finished: asyncio.Queue[tuple[RunName, Finished] | None] = asyncio.Queue()
+        """None says that no more will be asked for."""
+
         self.unfinished = 0
+        """Runs asked for whose results the caller has not taken."""
+
+        self.taken = asyncio.Event()
+        """Set whenever the caller takes a result."""
+
         self.turn = 0.0
-        """Of the last job queued; see `WorkQueue`."""
+        """Of the last job queued; see `Work`."""
 
         self.abandoned = False
         self.running: set[asyncio.Task[Finished]] = set()
+
+    def abandon(self) -> None:
+        """Nobody waits any more: end what runs, and let what waits be dropped."""
+        self.abandoned = True
+        for task in self.running:
+            task.cancel()
 
 
 @dataclass(slots=True)
@@ -61,31 +76,36 @@ class Job:
     """Sandboxes that were lost with it."""
 
 
-class WorkQueue:
-    """Jobs in the order in which workers take them.
+class Work:
+    """Jobs in the order in which workers take them, and the way back for their results.
 
     Each call's jobs get turns one after the other, beginning at the present turn, so that a call
     of one program does not wait behind a call of thousands. Programs that have timed out before
-    come last: they block a worker each.
+    come late: they block a worker each.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._heap: list[tuple[float, int, Job]] = []
         self._order = itertools.count()
         self._turn = 0.0
         self._arrived = asyncio.Condition()
         self._suspects: OrderedDict[bytes, None] = OrderedDict()
+        self._clock = clock
+        self.pending = 0
+        """Jobs that wait or are under way."""
 
-    def __len__(self) -> int:
-        return len(self._heap)
+        self.finished_s = clock()
+        """When a program last ran to its end."""
 
     async def put(self, job: Job) -> None:
+        """Queue a new job."""
+        self.pending += 1
         job.call.turn = max(job.call.turn, self._turn) + 1
         late = SUSPECT_TURNS if job.order.source in self._suspects else 0
         await self._push(job, job.call.turn + late)
 
-    async def put_first(self, job: Job) -> None:
-        """For a job whose turn has come before."""
+    async def put_back(self, job: Job) -> None:
+        """Queue a job again whose turn has come before."""
         await self._push(job, 0.0)
 
     async def _push(self, job: Job, turn: float) -> None:
@@ -103,16 +123,34 @@ class WorkQueue:
                 self._turn = max(self._turn, turn)
             return job
 
-    def take_all(self) -> list[Job]:
-        """Empty the queue."""
-        jobs = [job for *_, job in self._heap]
-        self._heap.clear()
-        return jobs
+    def finish(self, job: Job, finished: Finished) -> None:
+        """Hand a result to its call."""
+        self.pending -= 1
+        if finished.outcome.status is not RunStatus.NOT_EXECUTED:
+            self.finished_s = self._clock()
+        if finished.outcome.status is RunStatus.TIMEOUT:
+            self._suspect(job.order.source)
+        job.call.finished.put_nowait((job.run, finished))
 
-    def remember_timeout(self, job: Job) -> None:
-        """This program times out; next time it comes last."""
-        self._suspects[job.order.source] = None
-        self._suspects.move_to_end(job.order.source)
+    def fail(self, job: Job, reason: str) -> None:
+        """Give a job back as not executed."""
+        self.finish(job, Finished(not_executed(reason), Determinism.UNKNOWN))
+
+    def drop(self, job: Job) -> None:
+        """Forget a job that nobody waits for."""
+        self.pending -= 1
+        job.call.unfinished -= 1
+
+    def fail_waiting(self, reason: str) -> None:
+        """Give every waiting job back as not executed."""
+        waiting = [job for *_, job in self._heap]
+        self._heap.clear()
+        for job in waiting:
+            self.fail(job, reason)
+
+    def _suspect(self, source: bytes) -> None:
+        self._suspects[source] = None
+        self._suspects.move_to_end(source)
         if len(self._suspects) > SUSPECTS_MAX:
             self._suspects.popitem(last=False)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def spent_at_most_s(before: Sample, after: Sample) -> float:
     return after.kernel_s - before.kernel_s + max(spaces, default=0.0)
 
 
-class CpuMeter:
+class HostMeter:
     """Reads the process table; remembers which processes are not of interest."""
 
     def __init__(self) -> None:
@@ -54,6 +55,12 @@ class CpuMeter:
             else:
                 spaces_s[pid] = seconds
         return Sample(kernel_s, spaces_s)
+
+    def memory_bytes(self, root_pid: int) -> int:
+        """Resident memory of the Sentry and its helpers; what guests use is in it."""
+        self._read()
+        kernel = [pid for pid in self._parents if (self._depth(pid, root_pid) or 9) <= 1]
+        return sum(map(_resident_bytes, kernel))
 
     def _read(self) -> dict[int, float]:
         # By name: a Path for each process would cost more than all the rest.
@@ -80,3 +87,10 @@ class CpuMeter:
             pid = self._parents[pid]
             depth += 1
         return depth
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+    except OSError:  # it has just ended
+        return 0

@@ -1,0 +1,131 @@
+"""From settings to a pool that works: interpreter, image, runsc, platform."""
+
+import asyncio
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.execution import selftest
+from services.execution.isolation.image import Image, ensure_image
+from services.execution.isolation.interpreter import probe
+from services.execution.isolation.launch import GvisorLauncher, Launcher, UnsafeLauncher
+from services.execution.isolation.runsc import REMEDY, Runsc, find_runsc
+from services.execution.pool import Pool, PoolSize
+from services.execution.sandbox import Sandbox, SandboxLostError
+from services.execution.scratch import scratch_folder
+from services.execution.settings import ExecutionSettings
+from zeroloop.core.execution import Capabilities, Isolation
+from zeroloop.errors import ConfigError, UnavailableError
+
+GO_SUM = Path(__file__).resolve().parents[2] / "tools" / "gvisor" / "go.sum"
+MODES = ("strict",)
+
+PLATFORM_READY_S = 15.0
+"""A platform that does not work may hang instead of failing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A working pool and what it is made of."""
+
+    pool: Pool
+    capabilities: Capabilities
+
+
+def cache_folder(configured: Path | None, environ: Mapping[str, str]) -> Path:
+    """Where built things are kept."""
+    named = environ.get("ZEROLOOP_CACHE")
+    return configured or (Path(named) if named else Path.home() / ".cache" / "zeroloop")
+
+
+def built_runsc(cache: Path) -> Path:
+    """Where `tools/gvisor/install` puts the runsc that belongs to this checkout."""
+    pinned = GO_SUM.read_bytes() if GO_SUM.exists() else b""
+    return cache / "bin" / f"runsc-{hashlib.sha256(pinned).hexdigest()[:16]}"
+
+
+@asynccontextmanager
+async def open_backend(settings: ExecutionSettings, cache: Path) -> AsyncGenerator[Backend]:
+    """Start sandboxes as `settings` say, with every limit proven; end them afterwards.
+
+    Raises:
+        ConfigError: There is no isolation, or a limit does not bite; says what mends it.
+    """
+    image, runsc = await asyncio.to_thread(_parts, settings, cache)
+    base = settings.scratch_dir or Path(tempfile.gettempdir()) / f"zeroloop-execution-{os.getuid()}"
+    size = PoolSize(
+        sandboxes=settings.sandboxes,
+        workers=settings.workers,
+        queue_runs_max=settings.queue_runs_max,
+        recycle_runs=settings.recycle_runs,
+        recycle_growth=settings.recycle_growth,
+    )
+    with scratch_folder(base) as scratch:
+        launcher, first = await _first_sandbox(settings, image, runsc, scratch)
+        pool = Pool(launcher, scratch, size, image.digest)
+        async with pool.running(first):
+            yield Backend(pool, _capabilities(settings, launcher, image, runsc))
+
+
+def _parts(settings: ExecutionSettings, cache: Path) -> tuple[Image, Runsc | None]:
+    # First what is missing most often.
+    runsc = (
+        find_runsc(settings.runsc, built_runsc(cache)) if settings.isolation == "gvisor" else None
+    )
+    image = ensure_image(probe(settings.python or Path(sys.executable)), cache)
+    return image, runsc
+
+
+async def _first_sandbox(
+    settings: ExecutionSettings, image: Image, runsc: Runsc | None, scratch: Path
+) -> tuple[Launcher, Sandbox]:
+    """Start a sandbox on the first platform on which one starts and every limit bites."""
+    failures: list[str] = []
+    for launcher in _launchers(settings, image, runsc):
+        try:
+            return launcher, await _proven(launcher, scratch, settings.workers)
+        except (SandboxLostError, UnavailableError) as error:
+            failures.append(f"{launcher.platform or 'unsafe'}: {error}")
+    raise ConfigError(f"no isolation that works: {'; '.join(failures)}; {REMEDY}")
+
+
+async def _proven(launcher: Launcher, scratch: Path, workers: int) -> Sandbox:
+    sandbox = await Sandbox.start(launcher, scratch, workers=workers, ready_s=PLATFORM_READY_S)
+    try:
+        await selftest.prove(sandbox, isolation=launcher.isolation, workers=workers)
+    except BaseException:
+        await sandbox.close()
+        raise
+    return sandbox
+
+
+def _launchers(settings: ExecutionSettings, image: Image, runsc: Runsc | None) -> list[Launcher]:
+    if runsc is None:
+        return [UnsafeLauncher(image, preload=settings.preload)]
+    automatic = ["systrap", "ptrace"]
+    platforms = automatic if settings.platform == "auto" else [settings.platform]
+    return [
+        GvisorLauncher(runsc, image, platform=platform, preload=settings.preload)
+        for platform in platforms
+    ]
+
+
+def _capabilities(
+    settings: ExecutionSettings, launcher: Launcher, image: Image, runsc: Runsc | None
+) -> Capabilities:
+    return Capabilities(
+        isolation=Isolation(settings.isolation),
+        platform=launcher.platform,
+        runtime_version=runsc.version if runsc else "",
+        python_version=image.interpreter.version_text,
+        image_digest=image.digest,
+        modes=MODES,
+        default_limits=settings.default_limits(),
+        workers=settings.sandboxes * settings.workers,
+        queue_runs_max=settings.queue_runs_max,
+    )

@@ -1,0 +1,60 @@
+"""The gRPC face: translates, decides nothing."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any, Protocol, TypeAlias
+
+import grpc.aio
+
+from zeroloop.client import _execution_wire as wire
+from zeroloop.core.execution import Capabilities, Limits, Program, Result
+from zeroloop.execution.v1 import execution_pb2 as pb
+from zeroloop.execution.v1 import execution_pb2_grpc as stubs
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class Runner(Protocol):
+    """Runs programs: a `Pool`, one that measures another, or a fake."""
+
+    def execute(self, programs: Sequence[Program], limits: Limits) -> AsyncGenerator[Result]:
+        """Run every program on each of its inputs; yield each result as it finishes."""
+        ...
+
+    def stream(self, programs: AsyncIterator[tuple[Program, Limits]]) -> AsyncGenerator[Result]:
+        """The same for programs that trickle in."""
+        ...
+
+
+class ExecutionServicer(stubs.ExecutionServiceServicer):
+    """Serves `ExecutionService` from any `Runner`."""
+
+    def __init__(self, runner: Runner, capabilities: Capabilities) -> None:
+        self._runner = runner
+        self._capabilities = capabilities
+
+    async def Execute(
+        self, request: pb.ExecuteRequest, context: Context
+    ) -> AsyncIterator[pb.ExecuteResponse]:
+        programs = [wire.program_from_pb(program) for program in request.programs]
+        limits = wire.limits_from_pb(request.limits, self._capabilities.default_limits)
+        async with aclosing(self._runner.execute(programs, limits)) as results:
+            async for result in results:
+                yield pb.ExecuteResponse(result=wire.result_to_pb(result))
+
+    async def ExecuteStream(
+        self, request_iterator: AsyncIterator[pb.ExecuteStreamRequest], context: Context
+    ) -> AsyncIterator[pb.ExecuteStreamResponse]:
+        async def programs() -> AsyncIterator[tuple[Program, Limits]]:
+            async for request in request_iterator:
+                limits = wire.limits_from_pb(request.limits, self._capabilities.default_limits)
+                yield wire.program_from_pb(request.program), limits
+
+        async with aclosing(self._runner.stream(programs())) as results:
+            async for result in results:
+                yield pb.ExecuteStreamResponse(result=wire.result_to_pb(result))
+
+    async def GetCapabilities(
+        self, request: pb.GetCapabilitiesRequest, context: Context
+    ) -> pb.GetCapabilitiesResponse:
+        return wire.capabilities_to_pb(self._capabilities)
