@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from zeroloop.core.runs import EventType, RunEvent, WatchUpdate
+from zeroloop.core.runs import EventType, WatchUpdate
 
 PENDING_MAX = 256
 """Updates that wait for a slow watcher; the oldest progress is dropped first."""
@@ -66,7 +66,3 @@ def _drop_one(pending: deque[WatchUpdate]) -> None:
     )
     index = next((i for i, update in enumerate(pending) if is_progress(update)), 0)
     del pending[index]
-
-
-Emit = Callable[[RunEvent], None]
-"""Takes note of an event; never waits and never fails."""

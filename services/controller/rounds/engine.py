@@ -26,12 +26,6 @@ from zeroloop.core.figures import by_kind
 from zeroloop.core.rounds import Episode, Record, RoundState, Stage, StageSummary
 from zeroloop.errors import NotFoundError, UnavailableError
 
-IDLE_S = "idle_s"
-"""Time since the step before was stored in which neither engine nor sandbox worked."""
-
-WALL_S = "wall_s"
-"""Time since the step before was stored."""
-
 SPANS = {
     Step.SEED: semconv.SPAN_SEED,
     Step.EVALUATE: semconv.SPAN_EVALUATE,
@@ -108,7 +102,9 @@ class RoundEngine:
             version = turn.weights_version
             await rounds.open(run, turn.round, weights_version=version, traceparent=traceparent)
         else:
-            self._trace.begin(turn, known.traceparent)
+            over = known.state is not RoundState.OPEN
+            go_on = self._trace.join if over else self._trace.begin
+            go_on(turn, known.traceparent)
 
     async def _seed(self, turn: Turn) -> None:
         started_s = self._game.meter.clock()
@@ -200,8 +196,8 @@ class RoundEngine:
             figures.DURATION_S: meter.clock() - started_s,
             figures.TOKENS: float(tally.tokens),
             figures.NOT_EXECUTED: float(tally.not_executed),
-            WALL_S: wall_s,
-            IDLE_S: idle_s,
+            figures.WALL_S: wall_s,
+            figures.IDLE_S: idle_s,
             **runs,
         }
 

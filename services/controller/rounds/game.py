@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from services.controller.events import Emit
 from services.controller.options import PlayOptions
 from services.controller.ports import Buffer, Inference, Reward
 from services.controller.rounds.asking import Patience
@@ -44,7 +43,6 @@ class Game:
     reward: Reward
     buffer: Buffer
     meter: Meter
-    emit: Emit
     prompt_tokens_max: int
     """Longest prompt that leaves the model room for a response."""
 

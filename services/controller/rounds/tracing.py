@@ -38,6 +38,13 @@ class RoundTrace:
         with _current(self._span):
             return telemetry.traceparent()
 
+    def join(self, turn: Turn, traceparent: str) -> None:
+        """Add to the trace of a round that is over."""
+        if turn.round != self._round:
+            self.end()
+            self._context = telemetry.context_from(traceparent)
+            self._round = turn.round
+
     def end(self) -> None:
         """The round is over, or is left."""
         if self._span is not None:

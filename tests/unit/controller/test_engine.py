@@ -72,7 +72,6 @@ class World:
             reward=self.reward,
             buffer=self.buffer,
             meter=Meter(self.tick),
-            emit=lambda _: None,
             prompt_tokens_max=4000,
             heldout=HELD_OUT,
         )

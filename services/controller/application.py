@@ -1,0 +1,62 @@
+"""Wiring: from settings to a servicer that can work."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import grpc.aio
+
+from services._server import Health
+from services.controller.book import RunBook
+from services.controller.config import ControllerSettings
+from services.controller.preparing import Prepared
+from services.controller.runs import RunPlatform, Runs
+from services.controller.servicer import RunServicer
+from services.controller.store import RunStore
+from zeroloop.client.token import ensure_token, token_path
+from zeroloop.controller.v1 import controller_pb2_grpc as stubs
+
+SERVICE = "zeroloop.controller.v1.RunService"
+
+
+@asynccontextmanager
+async def controller(
+    settings: ControllerSettings,
+    server: grpc.aio.Server,
+    health: Health,
+    environment: Mapping[str, str],
+) -> AsyncGenerator[None]:
+    """Serve runs while the block lasts; leave each so that it can be resumed."""
+    from services.controller.platforms.local.commands import Commands
+    from services.controller.platforms.local.platform import LocalPlatform
+
+    token_file = (settings.token_file or token_path(environment)).resolve()
+    token = ensure_token(token_file)
+    store = RunStore(settings.runs_folder.resolve())
+
+    def make(book: RunBook, prepared: Prepared) -> RunPlatform:
+        commands = Commands(
+            run=book.run,
+            settings=prepared.settings,
+            folder=book.folder,
+            model=prepared.model,
+            token_file=token_file,
+            environment=environment,
+            execution=settings.execution,
+        )
+        return LocalPlatform(book, prepared.settings, commands, prepared.heldout)
+
+    runs = Runs(
+        store,
+        make,
+        lambda: datetime.now(UTC),
+        active_max=settings.runs_active_max,
+        tick_s=settings.tick_s,
+    )
+    stubs.add_RunServiceServicer_to_server(RunServicer(runs, token), server)
+    await health.serving(SERVICE)
+    runs.restore(resume=settings.resume)
+    try:
+        yield
+    finally:
+        await runs.close()

@@ -1,0 +1,1 @@
+"""One machine: the services and the trainer are child processes on loopback."""

@@ -1,0 +1,132 @@
+"""How each process is started on one machine."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.controller.options import Settings
+from services.controller.platforms.local.process import Command
+from services.controller.store import RunFolder
+from zeroloop.core.batches import Weights
+from zeroloop.core.runs import Run
+
+ROOT = Path(__file__).parents[4]
+"""The checkout: services and trainer are run from it."""
+
+DRAIN_S = 1.0
+"""On one machine nobody else is served, so calls need no long farewell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commands:
+    """Makes the commands of one run."""
+
+    run: Run
+    settings: Settings
+    folder: RunFolder
+    model: str
+    """Absolute folder of the base model, or a hub id."""
+
+    token_file: Path
+    environment: Mapping[str, str]
+    execution: Mapping[str, Any]
+    """More settings of the execution service, by name."""
+
+    def buffer(self, port: int) -> Command:
+        """The buffer, on the run's own database."""
+        flags = {"database_url": f"sqlite:///{self.folder.database}"}
+        return self._service("buffer", port, flags)
+
+    def execution_service(self, port: int) -> Command:
+        """The sandbox pool."""
+        return self._service("execution", port, self.execution)
+
+    def reward(self, port: int, execution: str) -> Command:
+        """Prompts and judging."""
+        return self._service("reward", port, {"execution_target": execution})
+
+    def inference(self, port: int, weights: Weights | None) -> Command:
+        """The engine, on the given version or, without one, on the base model."""
+        options = self.settings.play.inference
+        flags: dict[str, Any] = {
+            "model": self.model,
+            "engine": options.engine,
+            "parity_max": options.parity_max,
+        }
+        if weights is not None:
+            flags |= {
+                "weights_uri": weights.uri,
+                "weights_version": weights.version,
+                "weights_digest": weights.manifest_digest,
+            }
+        return self._service("inference", port, flags)
+
+    def trainer(self, buffer: str, attempt: int) -> Command:
+        """The trainer, which goes on from its newest checkpoint."""
+        algorithm, play = self.settings.algorithm, self.settings.play
+        flags: dict[str, Any] = {
+            "run": self.run.name,
+            "model": self.model,
+            "buffer": buffer,
+            "token_file": self.token_file,
+            "weights_dir": self.folder.weights,
+            "checkpoint_dir": self.folder.checkpoints,
+            "clip": algorithm.clip,
+            "entropy_coef": algorithm.entropy_coef,
+            "max_staleness": play.pipeline.max_staleness,
+            "importance_bound": algorithm.importance_bound,
+            "learning_rate": algorithm.learning_rate,
+            "adam_beta1": algorithm.beta_1,
+            "adam_beta2": algorithm.beta_2,
+            "weight_decay": algorithm.weight_decay,
+            "gradient_clip": algorithm.grad_norm_max,
+            "ranks": play.training.ranks,
+            "zero_stage": play.training.zero_stage,
+            "micro_batch_tokens": play.training.micro_batch_tokens,
+            "deterministic": play.deterministic,
+            "seed": self.run.spec.seed,
+            "checkpoint_every_rounds": play.checkpoint.every_rounds,
+            "telemetry_dir": self.folder.telemetry,
+            "exit_with_parent": True,
+        }
+        module = "trainer.launch"
+        return self._command(f"trainer-{attempt}", module, flags, log="trainer", address=False)
+
+    def _service(self, name: str, port: int, flags: Mapping[str, Any]) -> Command:
+        common: dict[str, Any] = {
+            "port": port,
+            "address_file": self._address_file(name),
+            "token_file": self.token_file,
+            "telemetry_dir": self.folder.telemetry,
+            "drain_s": DRAIN_S,
+            "exit_with_parent": True,
+        }
+        return self._command(name, f"services.{name}", {**common, **flags}, log=name, address=True)
+
+    def _command(
+        self, name: str, module: str, flags: Mapping[str, Any], *, log: str, address: bool
+    ) -> Command:
+        return Command(
+            name=name,
+            arguments=[sys.executable, "-m", module, *_flags(flags)],
+            log=self.folder.logs / f"{log}.log",
+            address_file=self._address_file(name) if address else None,
+            environment={**self.environment, "PYTHONUNBUFFERED": "1"},
+            folder=ROOT,
+        )
+
+    def _address_file(self, name: str) -> Path:
+        return self.folder.path / ".addresses" / name
+
+
+def _flags(values: Mapping[str, Any]) -> list[str]:
+    flags: list[str] = []
+    for name, value in values.items():
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            flags += [flag] if value else []
+        else:
+            flags += [flag, f"{value}"]
+    return flags

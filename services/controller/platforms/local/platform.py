@@ -1,0 +1,240 @@
+"""A run on one machine: observes and moves child processes and the round that they play."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any, assert_never
+
+from services.controller.book import RunBook
+from services.controller.connections import connect
+from services.controller.decide import (
+    Action,
+    AwaitWeights,
+    EnsureServices,
+    EnsureTrainer,
+    Halt,
+    Observed,
+    Pause,
+    Play,
+    Roll,
+    Services,
+)
+from services.controller.options import Settings
+from services.controller.platforms.local.commands import Commands
+from services.controller.platforms.local.keeper import Keeper, State
+from services.controller.platforms.local.services import LocalServices, running
+from services.controller.platforms.local.trainer import LocalTrainer
+from services.controller.player import Player
+from services.controller.rounds.game import HeldOut
+from services.controller.steps import steps_of
+from zeroloop.client.buffer import BufferClient
+from zeroloop.client.channel import open_channel
+from zeroloop.client.token import read_token
+from zeroloop.core import figures
+from zeroloop.core.batches import Weights
+from zeroloop.core.figures import by_kind
+from zeroloop.core.runs import ConditionType, Endpoints, EventType
+from zeroloop.errors import NotFoundError, UnavailableError
+
+STOP_GRACE_S = 3.0
+"""From asking a child to end until it is made to. All of them end side by side, so that a
+run stops within 5 s."""
+
+AWAIT_S = 20.0
+"""How long one wait for new weights lasts before the world is looked at again."""
+
+_STATES = {
+    State.STARTING: Services.STARTING,
+    State.READY: Services.READY,
+    State.BROKEN: Services.BROKEN,
+}
+
+
+class LocalPlatform:
+    """One run. Everything it starts ends with `close`."""
+
+    def __init__(
+        self, book: RunBook, settings: Settings, commands: Commands, heldout: Sequence[HeldOut]
+    ) -> None:
+        self._book = book
+        self._settings = settings
+        self._commands = commands
+        self._heldout = heldout
+        self._stack = AsyncExitStack()
+        self._services: LocalServices | None = None
+        self._player: Player | None = None
+        self._trainer = LocalTrainer(commands, self._on_death)
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where the services listen; empty before they are started."""
+        return Endpoints() if self._services is None else self._services.endpoints
+
+    @property
+    def problem(self) -> str:
+        """Why a service is broken; empty if none is."""
+        return "" if self._services is None else self._services.problems
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Processes by name."""
+        keepers = () if self._services is None else self._services.keepers
+        found = {keeper.name: keeper.pid for keeper in keepers}
+        return {name: pid for name, pid in {**found, "trainer": self._trainer.pid}.items() if pid}
+
+    async def observe(self) -> Observed:
+        """See `Platform.observe`."""
+        services = self._state()
+        player, rounds = self._player, self._book.run.spec.rounds
+        if services is not Services.READY or player is None:
+            return self._unknown(services)
+        round_index = await player.round_index()
+        published = await player.published()
+        self._trainer.note_published(published)
+        playable = round_index <= rounds
+        return Observed(
+            services=services,
+            trainer=self._trainer.state,
+            trainer_failures=self._trainer.failures,
+            round_index=round_index,
+            steps_missing=await player.missing_steps(round_index) if playable else (),
+            published=published,
+            served=await player.served(),
+            rejected=player.rejected,
+            evaluated=await player.evaluated(rounds),
+        )
+
+    async def apply(self, action: Action) -> None:
+        """See `Platform.apply`."""
+        match action:
+            case EnsureServices():
+                await self._ensure_services()
+            case EnsureTrainer(attempt):
+                await self._trainer.ensure(self.endpoints.buffer, attempt)
+            case Play(round_index, step):
+                await self._playing().play(round_index, step)
+            case AwaitWeights(version):
+                await self._await_weights(version)
+            case Roll(version):
+                await self._playing().roll(version)
+            case Halt() | Pause():
+                return
+            case _:
+                assert_never(action)
+
+    async def stop_trainer(self) -> None:
+        """The run needs no more training for now."""
+        await self._trainer.stop(STOP_GRACE_S)
+
+    async def close(self) -> None:
+        """End every child, side by side."""
+        if self._player is not None:
+            self._player.close()
+        await asyncio.gather(self._trainer.stop(STOP_GRACE_S), self._stack.aclose())
+        self._services = self._player = None
+
+    # ---- services
+
+    def _state(self) -> Services:
+        if self._services is None:
+            return Services.ABSENT
+        state = _STATES[self._services.state]
+        # Ready but not connected yet: there is something left to ensure.
+        if state is Services.READY and self._player is None:
+            return Services.STARTING
+        return state
+
+    async def _ensure_services(self) -> None:
+        if self._services is None:
+            children = running(
+                self._commands, self._first_weights, self._on_death, grace_s=STOP_GRACE_S
+            )
+            self._services = await self._stack.enter_async_context(children)
+        state = await self._services.settled()
+        if state is State.READY and self._player is None:
+            await self._connect(self._services)
+
+    async def _connect(self, services: LocalServices) -> None:
+        token = read_token(self._commands.token_file)
+        opened = connect(services.endpoints, self._settings.algorithm, token)
+        connections = await self._stack.enter_async_context(opened)
+        model = await connections.inference.get_model()
+        self._player = Player(
+            self._book,
+            self._settings,
+            connections,
+            self._heldout,
+            context_tokens=model.context_tokens,
+        )
+        started = {
+            by_kind(figures.STARTED_S, keeper.name): keeper.started_s for keeper in services.keepers
+        }
+        self._book.emit(EventType.STATE, "services are ready", figures=started)
+        self._book.set_condition(
+            ConditionType.INFERENCE_READY, status=True, reason="Serving", message=model.model
+        )
+
+    async def _first_weights(self, buffer: Keeper) -> Weights | None:
+        """The newest version that was rolled out, for an engine that starts.
+
+        A published version that was not rolled out yet must pass the gate of a roll first. A
+        version has passed it if the round after it was opened.
+        """
+        if not self._commands.folder.database.exists():
+            return None
+        run = self._book.run.name
+        token = read_token(self._commands.token_file)
+        async with open_channel(await buffer.listening(), token=token) as channel:
+            client = BufferClient(channel)
+            try:
+                newest = await client.weights.get(run)
+            except NotFoundError:
+                return None
+            try:
+                await client.rounds.get(run, newest.version + 1)
+                version = newest.version
+            except NotFoundError:
+                version = newest.version - 1
+            return await client.weights.get(run, version) if version > 0 else None
+
+    def _on_death(self, name: str, code: int) -> None:
+        message = f"{name} ended unasked with code {code}; it is started again"
+        self._book.emit(EventType.WARNING, message)
+
+    # ---- playing
+
+    def _playing(self) -> Player:
+        if self._player is None:
+            raise UnavailableError("the services are not started")
+        return self._player
+
+    async def _await_weights(self, version: int) -> None:
+        """Return when there are weights, or the trainer has ended, or after a while."""
+        waits: list[asyncio.Task[Any]] = [
+            asyncio.create_task(self._playing().await_weights(version, AWAIT_S)),
+            asyncio.create_task(self._trainer.ended.wait()),
+        ]
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in done:
+                wait.result()
+        finally:
+            for wait in waits:
+                wait.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(*waits, return_exceptions=True)
+
+    def _unknown(self, services: Services) -> Observed:
+        """What can be said while the services do not run."""
+        return Observed(
+            services=services,
+            trainer=self._trainer.state,
+            trainer_failures=self._trainer.failures,
+            round_index=0,
+            steps_missing=steps_of(0),
+            published=-1,
+            served=(),
+            rejected=-1,
+            evaluated=False,
+        )

@@ -1,0 +1,75 @@
+"""The trainer of one run as a child process, attempt by attempt."""
+
+import asyncio
+
+from services.controller.decide import Trainer
+from services.controller.platforms.local.commands import Commands
+from services.controller.platforms.local.keeper import PAUSE_MAX_S, PAUSE_MIN_S, OnDeath
+from services.controller.platforms.local.process import EXIT_CONFIG, Process
+
+EXIT_DONE = 0
+
+
+class LocalTrainer:
+    """Knows how the newest attempt stands. Failures count since the last progress."""
+
+    def __init__(self, commands: Commands, on_death: OnDeath) -> None:
+        self._commands = commands
+        self._on_death = on_death
+        self._process: Process | None = None
+        self._waiting: asyncio.Task[None] | None = None
+        self._published = -1
+        self.failures = 0
+        self.ended = asyncio.Event()
+
+    @property
+    def state(self) -> Trainer:
+        """How the newest attempt stands."""
+        if self._process is None:
+            return Trainer.ABSENT
+        match self._process.exit_code:
+            case None:
+                return Trainer.RUNNING
+            case 0:
+                return Trainer.ABSENT
+            case code if code == EXIT_CONFIG:
+                return Trainer.REFUSED
+            case _:
+                return Trainer.FAILED
+
+    @property
+    def pid(self) -> int:
+        """Of the newest attempt, 0 if there was none."""
+        return 0 if self._process is None else self._process.pid
+
+    def note_published(self, version: int) -> None:
+        """Progress forgives earlier failures."""
+        if version > self._published:
+            self._published = version
+            self.failures = 0
+
+    async def ensure(self, buffer: str, attempt: int) -> None:
+        """Run attempt number `attempt`, unless it runs or has ended already."""
+        if self.state is Trainer.RUNNING or attempt < self.failures:
+            return
+        if attempt:
+            await asyncio.sleep(min(PAUSE_MIN_S * 2**attempt, PAUSE_MAX_S))
+        self.ended.clear()
+        self._process = await Process.start(self._commands.trainer(buffer, attempt))
+        self._waiting = asyncio.create_task(self._wait(self._process))
+
+    async def stop(self, grace_s: float) -> None:
+        """End it; it goes on from its checkpoint the next time."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            await asyncio.gather(self._waiting, return_exceptions=True)
+        if self._process is not None:
+            await self._process.stop(grace_s)
+            self._process = None
+
+    async def _wait(self, process: Process) -> None:
+        code = await process.wait()
+        if code != EXIT_DONE:
+            self.failures += 1
+            self._on_death("trainer", code)
+        self.ended.set()

@@ -1,0 +1,343 @@
+"""The runs of one controller: created, driven, suspended, resumed, stopped."""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Protocol
+
+from services.controller.book import Now, RunBook
+from services.controller.decide import Halt, Observed, Pause, Reason, Services, Spec, Trainer
+from services.controller.loop import run
+from services.controller.platforms.base import Platform
+from services.controller.preparing import Prepared, prepare
+from services.controller.store import RunStore, StoredRun, check_name
+from zeroloop.core.runs import (
+    ConditionType,
+    Endpoints,
+    EventType,
+    Phase,
+    Run,
+    RunPage,
+    RunSpec,
+    RunStatus,
+    WatchUpdate,
+)
+from zeroloop.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    ZeroloopError,
+    invalid,
+)
+
+logger = logging.getLogger(__name__)
+
+PAGE_SIZE = 50
+PAGE_SIZE_MAX = 500
+REQUEST_ID_CHARS_MAX = 128
+NAME_DIGITS = 10
+
+ALIVE = (Phase.PENDING, Phase.STARTING, Phase.PLAYING)
+
+
+class RunPlatform(Platform, Protocol):
+    """A platform with what the runs need to know and do besides playing."""
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where the run's services listen."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Why a service is broken; empty if none is."""
+        ...
+
+    async def stop_trainer(self) -> None:
+        """The run needs no more training for now."""
+        ...
+
+    async def close(self) -> None:
+        """End all that was started for the run."""
+        ...
+
+
+MakePlatform = Callable[[RunBook, Prepared], RunPlatform]
+
+
+class Runs:
+    """Every run below one folder, and those that are played now."""
+
+    def __init__(
+        self, store: RunStore, make: MakePlatform, now: Now, *, active_max: int, tick_s: float
+    ) -> None:
+        self._store = store
+        self._make = make
+        self._now = now
+        self._tick_s = tick_s
+        self._places = asyncio.Semaphore(active_max)
+        self._books: dict[str, RunBook] = {}
+        self._active: dict[str, RunPlatform] = {}
+        """Runs that are driven, or whose services still answer."""
+
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    # ---- reading
+
+    def get(self, name: str) -> Run:
+        """Return a run as it stands."""
+        return self._book(name).run
+
+    def page(self, page_size: int, page_token: str) -> RunPage:
+        """Return one page of runs, newest first; the token is the last name of the page before."""
+        if page_size < 0 or page_size > PAGE_SIZE_MAX:
+            raise invalid("page_size", f"must be 0 to {PAGE_SIZE_MAX}, got {page_size}")
+        names = self._store.names()
+        if page_token and page_token not in names:
+            raise invalid("page_token", f"is none that was given out: {page_token!r}")
+        start = names.index(page_token) + 1 if page_token else 0
+        end = start + (page_size or PAGE_SIZE)
+        runs = tuple(self.get(name) for name in names[start:end])
+        return RunPage(runs, names[end - 1] if end < len(names) else "")
+
+    def watch(self, name: str) -> AsyncIterator[WatchUpdate]:
+        """Yield what happens in a run until it ends."""
+        return self._book(name).watch()
+
+    def endpoints(self, name: str) -> Endpoints:
+        """Where the services of a run listen; without a name, of the one that is active.
+
+        Raises:
+            FailedPreconditionError: They do not run.
+        """
+        if name:
+            self._book(name)
+        found = [name] if name in self._active else list(self._active) if not name else []
+        for active in found:
+            endpoints = self._active[active].endpoints
+            if endpoints.buffer:
+                return endpoints
+        raise FailedPreconditionError(
+            f"no services run for {name or 'any run'} at the moment; resume a run first"
+        )
+
+    # ---- steering
+
+    async def create(self, name: str, spec: RunSpec, request_id: str) -> Run:
+        """Create a run and begin to play it.
+
+        Raises:
+            AlreadyExistsError: A run of this name has another spec.
+        """
+        if not name and not request_id:
+            raise invalid("request_id", "is required where no name is given")
+        if len(request_id) > REQUEST_ID_CHARS_MAX:
+            raise invalid("request_id", f"must be at most {REQUEST_ID_CHARS_MAX} characters")
+        name = name or _name_of(request_id)
+        check_name(name)
+        if name in self._store.names():
+            return self._existing(name, spec, request_id)
+        prepared = await asyncio.to_thread(prepare, spec)
+        effective = {
+            "preset": spec.preset or "paper",
+            "seed": spec.seed,
+            **prepared.settings.to_mapping(),
+        }
+        made = Run(
+            name=name,
+            spec=spec,
+            status=RunStatus(),
+            created_at=self._now(),
+            effective_settings=effective,
+        )
+        self._store.save(StoredRun(made, request_id))
+        book = self._book(name)
+        book.set_condition(ConditionType.ACCEPTED, status=True, reason="SpecValid")
+        self._begin(book)
+        return book.run
+
+    async def suspend(self, name: str) -> Run:
+        """Let the present stage end, then play no further."""
+        book = self._book(name)
+        if book.run.status.phase.ended:
+            raise FailedPreconditionError(f"run {name} is {book.run.status.phase}")
+        book.set_spec(replace(book.run.spec, suspend=True))
+        return book.run
+
+    async def resume(self, name: str, rounds: int) -> Run:
+        """Go on at the first missing stage.
+
+        Raises:
+            InvalidRequestError: `rounds` is below the round being played.
+        """
+        book = self._book(name)
+        spec = book.run.spec
+        if rounds and rounds < max(1, book.run.status.round):
+            raise invalid(
+                "rounds",
+                f"must not be below the present round {book.run.status.round}, got {rounds}",
+            )
+        book.set_spec(replace(spec, rounds=rounds or spec.rounds, suspend=False))
+        if name not in self._tasks:
+            self._begin(book)
+        return book.run
+
+    async def stop(self, name: str, *, resumable: bool) -> Run:
+        """Stop within seconds."""
+        book = self._book(name)
+        task = self._tasks.get(name)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await self._close(name)
+        if resumable:
+            if not book.run.status.phase.ended:
+                book.set_phase(
+                    Phase.SUSPENDED, "stopped; resume goes on at the first missing stage"
+                )
+        elif book.run.status.phase not in (Phase.COMPLETED, Phase.STOPPED):
+            book.set_phase(Phase.STOPPED)
+        return book.run
+
+    async def close(self) -> None:
+        """Leave every run so that it can be resumed; nothing that was started is left."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(self._close(name) for name in list(self._active)))
+        for book in self._books.values():
+            if book.run.status.phase in ALIVE:
+                book.set_phase(Phase.SUSPENDED, "the controller ended; resume goes on")
+            book.close()
+
+    def restore(self, *, resume: bool) -> None:
+        """Take over the runs that a controller left that did not end properly."""
+        for name in self._store.names():
+            book = self._book(name)
+            if book.run.status.phase not in ALIVE:
+                continue
+            if resume and not book.run.spec.suspend:
+                self._begin(book)
+            else:
+                book.set_phase(Phase.SUSPENDED, "the controller was gone; resume goes on")
+
+    # ---- driving
+
+    def _existing(self, name: str, spec: RunSpec, request_id: str) -> Run:
+        book = self._book(name)
+        known = book.run.spec
+        same = replace(known, rounds=spec.rounds, suspend=spec.suspend) == spec
+        if same and request_id in ("", book.request_id):
+            return book.run
+        raise AlreadyExistsError(
+            f"run {name!r} exists with another spec or of another request; choose another name, or "
+            "resume it"
+        )
+
+    def _book(self, name: str) -> RunBook:
+        if name not in self._books:
+            self._books[name] = RunBook(self._store, self._store.load(name), self._now)
+        return self._books[name]
+
+    def _begin(self, book: RunBook) -> None:
+        name = book.run.name
+        book.set_phase(Phase.PENDING)
+        task = asyncio.create_task(self._drive(book), name=f"run-{name}")
+        self._tasks[name] = task
+        task.add_done_callback(lambda _: self._tasks.pop(name, None))
+
+    async def _drive(self, book: RunBook) -> None:
+        async with self._places:
+            await self._close_idle(book.run.name)
+            try:
+                await self._play(book)
+            except ZeroloopError as error:
+                self._fail(book, type(error).__name__.removesuffix("Error"), str(error))
+            except Exception:
+                logger.exception("run_failed", extra={"run": book.run.name})
+                self._fail(book, "InternalError", "internal error; the controller's log has it")
+
+    async def _play(self, book: RunBook) -> None:
+        name = book.run.name
+        prepared = await asyncio.to_thread(prepare, book.run.spec)
+        if name not in self._active:
+            self._active[name] = self._make(book, prepared)
+        platform = self._active[name]
+        book.set_phase(Phase.STARTING)
+
+        def wanted() -> Spec:
+            spec = book.run.spec
+            return Spec(
+                rounds=spec.rounds,
+                suspend=spec.suspend,
+                evaluate=bool(prepared.heldout),
+                trainer_failures_max=prepared.settings.play.training.failures_max,
+            )
+
+        def report(observed: Observed) -> None:
+            _report(book, observed)
+
+        ended = await run(wanted, platform, tick_s=self._tick_s, report=report)
+        await platform.stop_trainer()
+        self._settle(book, ended, platform.problem)
+
+    def _settle(self, book: RunBook, ended: Halt | Pause, problem: str) -> None:
+        progressing = ConditionType.PROGRESSING
+        match ended:
+            case Pause():
+                book.set_condition(progressing, status=False, reason="Suspended")
+                book.set_phase(Phase.SUSPENDED)
+            case Halt(Reason.ALL_ROUNDS_PLAYED, message):
+                book.set_condition(progressing, status=False, reason="Completed")
+                book.set_condition(
+                    ConditionType.COMPLETED, status=True, reason=ended.reason, message=message
+                )
+                book.set_phase(Phase.COMPLETED, message)
+            case Halt(Reason.WEIGHTS_REJECTED, message):
+                book.set_condition(
+                    ConditionType.DEGRADED, status=True, reason=ended.reason, message=message
+                )
+                book.set_condition(ConditionType.WEIGHTS_SYNCED, status=False, reason=ended.reason)
+                book.set_phase(Phase.DEGRADED, message)
+            case Halt(reason, message):
+                self._fail(book, reason, problem or message)
+
+    def _fail(self, book: RunBook, reason: str, message: str) -> None:
+        book.emit(EventType.WARNING, message)
+        book.set_condition(ConditionType.PROGRESSING, status=False, reason=reason)
+        book.set_condition(ConditionType.FAILED, status=True, reason=reason, message=message)
+        book.set_phase(Phase.FAILED, message)
+
+    async def _close_idle(self, name: str) -> None:
+        """Free the machine of services that are left from runs that have ended."""
+        for other in [n for n in self._active if n != name and n not in self._tasks]:
+            await self._close(other)
+
+    async def _close(self, name: str) -> None:
+        platform = self._active.pop(name, None)
+        if platform is not None:
+            with contextlib.suppress(ZeroloopError):
+                await platform.close()
+
+
+def _report(book: RunBook, observed: Observed) -> None:
+    ready = observed.services is Services.READY
+    phase = Phase.PLAYING if ready else Phase.STARTING
+    book.set_phase(phase)
+    training = observed.trainer is Trainer.RUNNING
+    book.set_condition(
+        ConditionType.TRAINING_READY, status=training, reason=observed.trainer.value.capitalize()
+    )
+    reason = "Playing" if ready else "Starting"
+    book.set_condition(ConditionType.PROGRESSING, status=True, reason=reason)
+    if observed.served:
+        version = min(observed.served)
+        book.set_status(replace(book.run.status, weights_version=version))
+
+
+def _name_of(request_id: str) -> str:
+    digest = hashlib.sha256(request_id.encode()).hexdigest()
+    return f"run-{digest[:NAME_DIGITS]}"
