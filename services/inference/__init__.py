@@ -1,0 +1,1 @@
+"""The Inference service: a real vLLM engine behind token-in, token-out gRPC."""

@@ -1,0 +1,146 @@
+"""Wiring: settings to a keeper, a gate and two servicers."""
+
+import asyncio
+from collections.abc import AsyncGenerator, MutableMapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc.aio
+
+from services._server import Health
+from services.inference.config import InferenceSettings
+from services.inference.engine.base import Engine
+from services.inference.gate import Gate
+from services.inference.keeper import EngineKeeper, Launch, Served
+from services.inference.metered import MeteredServing, MeteredWeights
+from services.inference.model_folder import check, check_fit, locate
+from services.inference.servicer import (
+    INFERENCE_SERVICE,
+    WEIGHTS_SERVICE,
+    InferenceServicer,
+    WeightsServicer,
+)
+from services.inference.serving import EngineServing
+from services.inference.weights import WeightsRoll, local_folder
+from zeroloop.errors import ConfigError, CorruptDataError, NotFoundError
+from zeroloop.inference.v1 import inference_pb2_grpc as stubs
+from zeroloop.weights_folder import verify
+
+
+@asynccontextmanager
+async def inference(
+    settings: InferenceSettings,
+    server: grpc.aio.Server,
+    health: Health,
+    environ: MutableMapping[str, str],
+) -> AsyncGenerator[None]:
+    """Serve while the block lasts; the engine loads meanwhile.
+
+    Raises:
+        ConfigError: The model or the weights to start from are missing or damaged.
+        EngineLostError: The engine died too often; raised out of the block.
+    """
+    keeper = EngineKeeper(
+        launcher(settings, environ),
+        await asyncio.to_thread(first_weights, settings),
+        announce=health,
+        names=(INFERENCE_SERVICE, WEIGHTS_SERVICE),
+        restarts_max=settings.restarts_max,
+        restart_window_s=settings.restart_window_s,
+    )
+    gate = Gate(settings.calls_max)
+    serving = MeteredServing(
+        EngineServing(settings.model, keeper, gate), model=settings.model, engine=settings.engine
+    )
+    roll = WeightsRoll(
+        keeper,
+        gate,
+        parity_max=settings.parity_max,
+        check_fit=check_fit if settings.engine == "vllm" else _anything_fits,
+    )
+    weights = MeteredWeights(roll)
+    stubs.add_InferenceServiceServicer_to_server(InferenceServicer(serving), server)
+    stubs.add_WeightsServiceServicer_to_server(WeightsServicer(weights), server)
+    await health.not_serving(INFERENCE_SERVICE, WEIGHTS_SERVICE)
+    try:
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(keeper.run())
+            yield
+            keeping.cancel()
+    except BaseExceptionGroup as failures:
+        # One task, so one failure.
+        raise failures.exceptions[0] from None
+
+
+def launcher(settings: InferenceSettings, environ: MutableMapping[str, str]) -> Launch:
+    """Return what starts an engine of the kind that the settings ask for."""
+    if settings.engine == "simulated":
+        return _simulated(settings)
+
+    async def launch(weights: Served) -> Engine:
+        from services.inference.engine.vllm import VllmEngine, VllmSettings, prepare_environment
+
+        prepare_environment(environ, settings.threads)
+        return await VllmEngine.launch(
+            weights.folder,
+            weights.version,
+            VllmSettings(
+                dtype=settings.dtype,
+                context_tokens=settings.context_tokens,
+                sequences_concurrent_max=settings.sequences_concurrent_max,
+                tensor_parallel_size=settings.tensor_parallel_size,
+                gpu_memory_ratio=settings.gpu_memory_ratio,
+                kv_cache_mib=settings.kv_cache_mib,
+                threads=settings.threads,
+            ),
+        )
+
+    return launch
+
+
+def _simulated(settings: InferenceSettings) -> Launch:
+    from services.inference.engine.simulated import SimulatedEngine, SimulatedSettings
+
+    async def launch(weights: Served) -> Engine:
+        return SimulatedEngine(
+            SimulatedSettings(
+                skill=settings.simulated_skill,
+                context_tokens=settings.context_tokens or 32_768,
+                response_tokens_min=settings.simulated_tokens_min,
+                response_tokens_max=settings.simulated_tokens_max,
+                tokens_per_s=settings.simulated_tokens_per_s,
+                dies_after=settings.simulated_dies_after,
+                sequences_concurrent_max=settings.sequences_concurrent_max,
+            ),
+            weights.version,
+        )
+
+    return launch
+
+
+def first_weights(settings: InferenceSettings) -> Served:
+    """Return the version to start from, its files verified if it was sealed.
+
+    Raises:
+        ConfigError: They are missing, damaged, or not the version that was named.
+    """
+    if not settings.weights_uri:
+        folder = settings.model if settings.engine == "simulated" else locate(settings.model)
+        return Served(settings.weights_version, folder)
+    folder = local_folder(settings.weights_uri)
+    try:
+        verified = verify(folder, settings.weights_digest or None)
+    except (NotFoundError, CorruptDataError) as error:
+        raise ConfigError(f"weights_uri: {error}") from error
+    if verified.manifest.version != settings.weights_version:
+        raise ConfigError(
+            f"weights_uri: {folder} holds version {verified.manifest.version}, but "
+            f"weights_version is {settings.weights_version}"
+        )
+    if settings.engine != "simulated":
+        check(Path(folder))
+    return Served(settings.weights_version, str(folder), verified.digest)
+
+
+def _anything_fits(served: str, offered: Path) -> None:
+    """The simulated engine has no tensors."""
