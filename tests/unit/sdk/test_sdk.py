@@ -7,7 +7,7 @@ import pytest
 
 import zeroloop
 from tests.unit.sdk.fake_platform import TOKEN, FakePlatform
-from zeroloop import aio
+from zeroloop import _runs, aio
 from zeroloop.core.runs import Endpoints
 
 
@@ -66,7 +66,7 @@ def test_a_run_is_steered_by_its_name_or_itself(platform: FakePlatform) -> None:
 def test_a_watch_survives_a_controller_that_restarts(
     platform: FakePlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aio, "RECONNECT_AFTER_S", 0.0)
+    monkeypatch.setattr(_runs, "RECONNECT_AFTER_S", 0.0)
     platform.controller.watches_lost = 3
     with zeroloop.connect(platform.address, TOKEN) as z:
         rounds = [event.round for event in z.runs.get("demo").watch() if event.type == "round"]

@@ -1,0 +1,262 @@
+"""Playing one run: the controller as a child, its events on the screen, a clean end."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from zeroloop import aio
+from zeroloop.cli.children import Child, last_words, start
+from zeroloop.cli.folders import RunFolder
+from zeroloop.cli.play.progress import (
+    Progress,
+    evaluation_line,
+    round_line,
+    services_line,
+)
+from zeroloop.cli.play.screen import Screen
+from zeroloop.cli.settings import PlaySettings
+from zeroloop.client.token import ensure_token
+from zeroloop.core.runs import EventType, Phase, RunEvent
+from zeroloop.errors import FailedPreconditionError, UnavailableError, ZeroloopError
+
+STOP_RUN_S = 1.5
+"""How long the controller may take to note that the run was stopped."""
+
+STOP_CONTROLLER_S = 2.5
+"""How long it may take to stop its services before everything is killed. Together with
+STOP_RUN_S this keeps Ctrl-C under five seconds."""
+
+LOOK_S = 0.25
+"""How often the run's status is looked at; it is already here, so this costs no call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a session ended."""
+
+    folder: RunFolder
+    phase: Phase
+    round: int
+    stage: str
+    interrupted: bool
+    message: str
+    """Why, if the run did not complete."""
+
+
+class Interrupts:
+    """Ctrl-C and SIGTERM: the first one stops, the second one kills."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self._child: Child | None = None
+
+    def watch(self, child: Child) -> None:
+        """Kill this one at the second signal."""
+        self._child = child
+
+    def __enter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+
+    def _signal(self) -> None:
+        if self.stop.is_set() and self._child is not None:
+            self._child.kill()
+        self.stop.set()
+
+
+async def play(
+    wanted: PlaySettings,
+    resumed: RunFolder | None,
+    *,
+    checkout: Path,
+    progress: Progress,
+    show: Screen,
+    clock: Callable[[], float] = time.monotonic,
+) -> Ended:
+    """Play a run until it ends or the user stops it; leave no process behind.
+
+    Args:
+        wanted: What to play; of a resumed run only `rounds` counts.
+        resumed: The run to go on with, None for a new one.
+        checkout: Where the services are.
+        progress: Kept up to date for the screen.
+        show: Where lines go.
+        clock: Monotonic seconds.
+    """
+    runs_dir = (resumed.path.parent if resumed else Path(wanted.runs_dir)).resolve()
+    runs_dir.mkdir(parents=True, exist_ok=True)
+    log = runs_dir / f".controller-{os.getpid()}.log"
+    token = ensure_token()
+    with Interrupts() as interrupts:
+        flags = ["--port", "0", "--runs-dir", str(runs_dir)]
+        child = await start("controller", checkout, flags, log)
+        interrupts.watch(child)
+        try:
+            async with aio.connect(child.address, token) as client:
+                run = await _begin(client, wanted, resumed)
+                folder = RunFolder(runs_dir / run.name)
+                _keep_log(log, folder)
+                session = _Session(client, run, progress, show, clock)
+                message = await session.follow(child, interrupts.stop)
+        finally:
+            await child.stop(STOP_CONTROLLER_S)
+            log.unlink(missing_ok=True)
+    return Ended(
+        folder=folder,
+        phase=run.phase,
+        round=progress.round,
+        stage=progress.stage,
+        interrupted=interrupts.stop.is_set(),
+        message=message,
+    )
+
+
+async def _begin(client: aio.Client, wanted: PlaySettings, resumed: RunFolder | None) -> aio.Run:
+    if resumed is None:
+        return await client.runs.create(
+            model=wanted.model,
+            rounds=wanted.rounds,
+            preset=wanted.preset_in_force,
+            seed=wanted.seed,
+            name=wanted.name,
+            settings=wanted.settings,
+            heldout=wanted.heldout,
+        )
+    return await client.runs.resume(resumed.name, rounds=wanted.rounds)
+
+
+def _keep_log(log: Path, folder: RunFolder) -> None:
+    """Put the controller's log among the run's; the open file goes with it."""
+    folder.logs.mkdir(parents=True, exist_ok=True)
+    target = folder.logs / "controller.log"
+    if target.exists():
+        # A resumed run: what is new is linked beside what was.
+        target = folder.logs / f"controller-{int(time.time())}.log"
+    with contextlib.suppress(OSError):
+        os.link(log, target)
+
+
+class _Session:
+    """Follows one run's events."""
+
+    def __init__(
+        self,
+        client: aio.Client,
+        run: aio.Run,
+        progress: Progress,
+        show: Screen,
+        clock: Callable[[], float],
+    ) -> None:
+        self._client = client
+        self._run = run
+        self._progress = progress
+        self._show = show
+        self._clock = clock
+
+    async def follow(self, child: Child, stop: asyncio.Event) -> str:
+        """Show events until the run ends or gets stuck, or the user stops it; return why.
+
+        Raises:
+            UnavailableError: The controller died; the message has its last words.
+        """
+        watching = asyncio.create_task(self._watch())
+        dying = asyncio.create_task(child.process.wait())
+        others: list[asyncio.Task[Any]] = [
+            asyncio.create_task(stop.wait()),
+            asyncio.create_task(self._stuck()),
+        ]
+        tasks: list[asyncio.Task[Any]] = [watching, dying, *others]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if stop.is_set():
+                self._show.say("stopping …")
+                await self._stop_run()
+                return ""
+            if dying.done():
+                raise UnavailableError(
+                    f"the controller ended with exit code {child.process.returncode}; the end of "
+                    f"its log:\n{last_words(child.log)}"
+                )
+            if watching.done():
+                watching.result()
+            return await self._why()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        async for event in self._run.watch():
+            self._progress.see(event, self._clock())
+            self._tell(event)
+            if event.type is EventType.ROUND:
+                await self._look_at_newest()
+
+    async def _stuck(self) -> None:
+        """Show which stage is played; return when the run waits for a person, who is not there."""
+        while self._run.phase not in (Phase.DEGRADED, Phase.SUSPENDED):
+            self._progress.enter(self._run.round, self._run.stage, self._clock())
+            await asyncio.sleep(LOOK_S)
+
+    def _tell(self, event: RunEvent) -> None:
+        if event.type is EventType.WARNING:
+            self._show.say(event.message, warning=True)
+        elif event.type is EventType.ROUND and event.round > 0:
+            self._show.say(round_line(event, self._run.rounds))
+        elif event.type is EventType.EVALUATION:
+            if line := evaluation_line(event):
+                self._show.say(line)
+        elif event.type is EventType.STATE:
+            line = services_line(event)
+            if line:
+                self._show.say(line)
+
+    async def _look_at_newest(self) -> None:
+        """Fetch the newest task for the display; without it the display does as well."""
+        with contextlib.suppress(ZeroloopError):
+            newest = await self._client.tasks.list(run=self._run.name, limit=1)
+            self._progress.newest = newest[0] if newest else None
+
+    async def _stop_run(self) -> None:
+        with contextlib.suppress(ZeroloopError, TimeoutError):
+            await asyncio.wait_for(self._run.stop(resumable=True), STOP_RUN_S)
+
+    async def _why(self) -> str:
+        with contextlib.suppress(UnavailableError):
+            await self._run.refresh()
+        if self._run.phase is Phase.COMPLETED:
+            return ""
+        told = [c.message for c in self._run.value.status.conditions if c.message and c.status]
+        return told[-1] if told else f"the run is {self._run.phase}"
+
+
+def rounds_when_resumed(folder: RunFolder, asked: int | None) -> int:
+    """How many rounds a resumed run shall have in all.
+
+    Without being asked, a run that has played all of its rounds plays as many again.
+
+    Raises:
+        FailedPreconditionError: It would have to forget rounds.
+    """
+    run = folder.load()
+    if asked is None:
+        return run.spec.rounds * (2 if run.status.phase is Phase.COMPLETED else 1)
+    if asked < run.status.round:
+        raise FailedPreconditionError(
+            f"run {run.name} has come to round {run.status.round}; --rounds counts all rounds and "
+            f"must not be below that, got {asked}"
+        )
+    return asked
