@@ -52,11 +52,11 @@ static int limit(int resource, unsigned long value) {
 }
 
 static int move_descriptors(int result_fd, int null_fd) {
-  /* The pipe first: it may lie where nothing may be overwritten before it is safe. */
-  int result = result_fd == RESULT_FD ? result_fd : dup2(result_fd, RESULT_FD);
-  if (result < 0) return -1;
-  for (int fd = 0; fd < 3; fd++)
-    if (fd != null_fd && dup2(null_fd, fd) < 0) return -1;
+  /* The null device first: its own descriptor may be the one that the pipe is to have. The
+     pipe is none of 0 to 2, which the supervisor has open. */
+  for (int fd = 0; fd < RESULT_FD; fd++)
+    if (dup2(null_fd, fd) < 0) return -1;
+  if (result_fd != RESULT_FD && dup2(result_fd, RESULT_FD) < 0) return -1;
   if (syscall(SYS_close_range, RESULT_FD + 1, ~0U, 0) == 0) return 0;
   for (int fd = RESULT_FD + 1; fd < 1024; fd++) close(fd);
   return 0;
