@@ -3,15 +3,20 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services._server.settings import load_settings
 from trainer.exits import ExitCode
 
 SERVICE = "trainer"
+
+
+def _number_in(value: object) -> object:
+    """Read a flag's text as the number that it is; what is none stays as it is."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 _UNKNOWN_FLAG = 2
 """What argparse ends with."""
@@ -90,7 +95,7 @@ class TrainerSettings(BaseSettings):
     ranks: int = Field(default=1, ge=1, le=16)
     """Processes on this node; one per GPU."""
 
-    zero_stage: Literal[2, 3] = 2
+    zero_stage: Annotated[Literal[2, 3], BeforeValidator(_number_in)] = 2
     """DeepSpeed ZeRO: 2 shares out optimiser state and gradients, 3 the weights as well."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
