@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.buffer import codec, schema
@@ -111,13 +111,6 @@ async def retire(connection: AsyncConnection, run: str, tasks_max: int, round_in
             .where(*mine, table.sequence <= newest_to_leave)
             .values(left_round=round_index)
         )
-
-
-async def buffer_size(connection: AsyncConnection, run: str) -> int:
-    """Tasks in the run's buffers."""
-    table = schema.tasks.c
-    query = select(func.count()).where(table.run == run, table.left_round.is_(None))
-    return (await connection.execute(query)).scalar_one()
 
 
 async def _append_observations(

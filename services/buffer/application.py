@@ -11,16 +11,18 @@ from pathlib import Path
 import grpc.aio
 
 from services._server import Health
-from services.buffer.batches import Batches
 from services.buffer.changes import Changes
 from services.buffer.database import Database, open_database
+from services.buffer.metering import (
+    MeteredBatches,
+    MeteredRounds,
+    MeteredStages,
+    MeteredTasks,
+)
 from services.buffer.migrate import prepare_schema
 from services.buffer.retention import Retention
-from services.buffer.rounds import Rounds
 from services.buffer.servicer import RoundServicer, TaskServicer
 from services.buffer.settings import BufferSettings
-from services.buffer.stages import Stages
-from services.buffer.tasks import Tasks
 from services.buffer.training_servicer import BatchServicer, RegistryServicer
 from services.buffer.weights import Registry
 from zeroloop.buffer.v1 import buffer_pb2_grpc
@@ -96,10 +98,12 @@ def register(
         new_token: Makes a lease token that nobody can guess.
         spool_dir: For temporary files; None: the system's folder.
     """
-    tasks = Tasks(database, now_s)
-    rounds = Rounds(database, changes, now_s)
-    round_servicer = RoundServicer(rounds, Stages(database, now_s), Retention(database), spool_dir)
-    batches = Batches(database, changes, now_s, new_token)
+    tasks = MeteredTasks(database, now_s)
+    rounds = MeteredRounds(database, changes, now_s)
+    round_servicer = RoundServicer(
+        rounds, MeteredStages(database, now_s), Retention(database), spool_dir
+    )
+    batches = MeteredBatches(database, changes, now_s, new_token)
     registry = Registry(database, changes, now_s)
     buffer_pb2_grpc.add_TaskServiceServicer_to_server(TaskServicer(tasks), server)
     buffer_pb2_grpc.add_RoundServiceServicer_to_server(round_servicer, server)

@@ -93,8 +93,10 @@ class Database:
         """Give pages that pruning freed back to the file system, where that is not automatic."""
         if self.url.get_backend_name() == "sqlite":
             async with self.writing() as connection:
-                result = await connection.exec_driver_sql("PRAGMA incremental_vacuum")
-                result.close()
+                raw = await connection.get_raw_connection()
+                # Frees one page for each step, and of all calls only this one steps to the end.
+                driver: Any = raw.driver_connection
+                await driver.executescript("PRAGMA incremental_vacuum")
 
     async def close(self) -> None:
         """Close every connection."""
@@ -183,7 +185,7 @@ def _open_sqlite(url: URL, connections: int, busy_timeout_s: float, synchronous:
     _create_private(Path(url.database))
     url = url.set(drivername="sqlite+aiosqlite")
 
-    def connect(begin: str, size: int) -> AsyncEngine:
+    def connect(begin: str, size: int, pragmas: tuple[str, ...]) -> AsyncEngine:
         engine = create_async_engine(
             url,
             pool_size=size,
@@ -191,10 +193,19 @@ def _open_sqlite(url: URL, connections: int, busy_timeout_s: float, synchronous:
             pool_timeout=busy_timeout_s,
             connect_args={"timeout": busy_timeout_s},
         )
-        _prepare_sqlite(engine, begin, synchronous)
+        _prepare_sqlite(engine, begin, pragmas)
         return engine
 
-    return Database(url, connect("BEGIN", connections), connect("BEGIN IMMEDIATE", 1))
+    for_writing = (
+        # Only a new file takes this one; it lets pruning shrink the file.
+        "auto_vacuum=INCREMENTAL",
+        "journal_mode=WAL",
+        f"journal_size_limit={WAL_BYTES_MAX}",
+        f"synchronous={synchronous}",
+        "foreign_keys=ON",
+    )
+    readers = connect("BEGIN", connections, ("query_only=ON",))
+    return Database(url, readers, connect("BEGIN IMMEDIATE", 1, for_writing))
 
 
 def _create_private(path: Path) -> None:
@@ -208,16 +219,7 @@ def _create_private(path: Path) -> None:
         ) from error
 
 
-def _prepare_sqlite(engine: AsyncEngine, begin: str, synchronous: str) -> None:
-    pragmas = (
-        # Only a new file takes this one; it lets pruning shrink the file.
-        "auto_vacuum=INCREMENTAL",
-        "journal_mode=WAL",
-        f"journal_size_limit={WAL_BYTES_MAX}",
-        f"synchronous={synchronous}",
-        "foreign_keys=ON",
-    )
-
+def _prepare_sqlite(engine: AsyncEngine, begin: str, pragmas: tuple[str, ...]) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def on_connect(dbapi_connection: Any, record: Any) -> None:  # pyright: ignore[reportUnusedFunction]
         del record

@@ -52,7 +52,7 @@ class Rounds:
     """Rounds of every run."""
 
     def __init__(self, database: Database, changes: Changes, now_s: Callable[[], float]) -> None:
-        self._database = database
+        self.database = database
         self._changes = changes
         self._now_s = now_s
 
@@ -67,9 +67,9 @@ class Rounds:
         limits.require_run(run)
         limits.require_range("round", round_index, 0)
         limits.require_range("weights_version", weights_version, 0)
-        async with self._database.writing() as connection:
+        async with self.database.writing() as connection:
             now_s = self._now_s()
-            await lock_run(connection, self._database, run, now_s)
+            await lock_run(connection, self.database, run, now_s)
             if await _row(connection, run, round_index) is None:
                 await _require_committed(connection, run, round_index - 1)
                 await connection.execute(
@@ -96,7 +96,7 @@ class Rounds:
             NotFoundError: No such round.
         """
         limits.require_run(run)
-        async with self._database.reading() as connection:
+        async with self.database.reading() as connection:
             return await _load(connection, run, round_index)
 
     async def commit(self, query: CommitQuery) -> Commit:
@@ -108,9 +108,9 @@ class Rounds:
         """
         query.require_valid()
         run, round_index = query.run, query.round
-        async with self._database.writing() as connection:
+        async with self.database.writing() as connection:
             now_s = self._now_s()
-            locked = await lock_run(connection, self._database, run, now_s)
+            locked = await lock_run(connection, self.database, run, now_s)
             row = await _row(connection, run, round_index, lock=True)
             if row is None:
                 raise NotFoundError(f"run {run!r} has no round {round_index}; open it first")
@@ -134,7 +134,7 @@ class Rounds:
         query = select(schema.rounds).where(table.run == run)
         if start is not None:
             query = query.where(table.round > start)
-        async with self._database.reading() as connection:
+        async with self.database.reading() as connection:
             await require_known(connection, run)
             result = await connection.execute(query.order_by(table.round).limit(size + 1))
             rows = result.all()
@@ -158,7 +158,7 @@ class Rounds:
                 .order_by(table.revision)
                 .limit(limits.PAGE_SIZE_DEFAULT)
             )
-            async with self._database.reading() as connection:
+            async with self.database.reading() as connection:
                 rows = (await connection.execute(query)).all()
                 found = await _with_stages(connection, rows)
             for current in found:

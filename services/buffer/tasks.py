@@ -92,7 +92,7 @@ class Tasks:
     """Verified tasks of every run."""
 
     def __init__(self, database: Database, now_s: Callable[[], float]) -> None:
-        self._database = database
+        self.database = database
         self._now_s = now_s
 
     async def sample(self, query: SampleQuery) -> TaskSample:
@@ -103,7 +103,7 @@ class Tasks:
             InvalidRequestError: A field is out of range, or the answer would be too large.
         """
         query.require_valid()
-        async with self._database.reading() as connection:
+        async with self.database.reading() as connection:
             await require_known(connection, query.run)
             buffer = await _buffer(connection, query)
             drawn = await asyncio.to_thread(
@@ -131,7 +131,7 @@ class Tasks:
         Raises:
             NotFoundError: No such task.
         """
-        async with self._database.reading() as connection:
+        async with self.database.reading() as connection:
             found = await _load(connection, [task_id])
         if not found:
             raise NotFoundError(f"no task {task_id!r}")
@@ -146,7 +146,7 @@ class Tasks:
         limits.require_run(chosen.run)
         size, start = limits.page_size(page_size), limits.page_start(page_token)
         table, where = schema.tasks.c, chosen.conditions()
-        async with self._database.reading() as connection:
+        async with self.database.reading() as connection:
             await require_known(connection, chosen.run)
             total = await connection.scalar(select(func.count()).where(*where)) or 0
             query = select(table.task_id, table.sequence).where(*where)
@@ -169,9 +169,9 @@ class Tasks:
             raise invalid("request_id", "must be chosen by the caller, got an empty one")
         for index, task in enumerate(new):
             require_task(f"tasks[{index}]", task)
-        async with self._database.writing() as connection:
+        async with self.database.writing() as connection:
             now_s = self._now_s()
-            locked = await lock_run(connection, self._database, run, now_s)
+            locked = await lock_run(connection, self.database, run, now_s)
             table = schema.admissions.c
             known = await connection.execute(
                 select(schema.admissions).where(table.run == run, table.request_id == request_id)

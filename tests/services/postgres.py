@@ -57,16 +57,21 @@ def running_postgres() -> Generator[Postgres]:
     as_user = _unprivileged(folder)
     try:
         subprocess.run(
-            [*as_user, binaries / "initdb", "-D", folder / "data", "-U", USER]
-            + ["-E", "UTF8", "--locale=C", "--auth=trust", "--no-sync"],
+            [
+                *(*as_user, binaries / "initdb", "-D", folder / "data", "-U", USER),
+                *("-E", "UTF8", "--locale=C", "--auth=trust", "--no-sync"),
+            ],
             check=True,
             capture_output=True,
             cwd=folder,
         )
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(
-                [*as_user, "--pdeathsig", "INT", binaries / "postgres", "-D", folder / "data"]
-                + ["-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"],
+                [
+                    *(*as_user, "--pdeathsig", "INT", binaries / "postgres"),
+                    *("-D", folder / "data", "-k", folder),
+                    *("-c", "listen_addresses=", "-c", "fsync=off"),
+                ],
                 stdout=log,
                 stderr=log,
                 cwd=folder,

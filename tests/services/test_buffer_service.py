@@ -6,7 +6,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection
 
+from services.buffer.schema import metadata
 from tests.services.buffer_server import (
     RunningBuffer,
     episode,
@@ -60,6 +64,18 @@ def client(buffer: RunningBuffer) -> BufferClient:
 @pytest.fixture
 def run() -> str:
     return next(run_names)
+
+
+# ---- the schema
+
+
+def differences(connection: Connection) -> list[object]:
+    return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+
+async def test_migrating_from_empty_makes_the_tables(buffer: RunningBuffer) -> None:
+    async with buffer.database.writing() as connection:
+        assert await connection.run_sync(differences) == []
 
 
 # ---- rounds and stages
@@ -176,8 +192,8 @@ async def test_a_stage_that_ends_early_is_not_stored(client: BufferClient, run: 
 
     with pytest.raises(OSError, match="the engine is gone"):
         await client.rounds.put_stage(run, 0, StageSummary(stage=Stage.SOLVE), failing())
+    summary = StageSummary(stage=Stage.SOLVE, records=3)
     with pytest.raises(InvalidRequestError, match="what follows, 2, got 3"):
-        summary = StageSummary(stage=Stage.SOLVE, records=3)
         await client.rounds.put_stage(run, 0, summary, [episode(0), episode(1)])
 
     assert (await client.rounds.get(run, 0)).stages == ()

@@ -1,0 +1,91 @@
+"""The database: its history, what it refuses, and how it says so."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from services.buffer import migrate
+from services.buffer.database import Database, open_database
+from services.buffer.schema import VERSION, metadata
+from zeroloop.errors import ConfigError, CorruptDataError
+
+
+def database_at(url: str) -> Database:
+    return open_database(url, connections=2, busy_timeout_s=1, synchronous="NORMAL")
+
+
+def differences(connection: Connection) -> list[object]:
+    return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+
+async def test_migrating_from_empty_makes_the_tables_of_the_schema(tmp_path: Path) -> None:
+    database = database_at(f"sqlite:///{tmp_path}/b.db")
+    try:
+        await migrate.prepare_schema(database, upgrade=True)
+        await migrate.prepare_schema(database, upgrade=False)
+
+        async with database.writing() as connection:
+            assert await connection.run_sync(differences) == []
+    finally:
+        await database.close()
+
+
+def test_the_schema_is_the_newest_step() -> None:
+    assert ScriptDirectory(migrate.FOLDER).get_current_head() == VERSION
+
+
+async def test_an_older_schema_is_only_migrated_if_that_is_allowed(tmp_path: Path) -> None:
+    database = database_at(f"sqlite:///{tmp_path}/b.db")
+    try:
+        with pytest.raises(ConfigError, match="has schema none, but this service needs"):
+            await migrate.prepare_schema(database, upgrade=False)
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        pytest.param("mysql://x/y", "must start with sqlite:/// or", id="another database"),
+        pytest.param("nonsense", "database_url", id="not a URL"),
+        pytest.param("sqlite://", "needs a file", id="no file"),
+        pytest.param("sqlite:///no/such/b.db", "cannot open no/such/b.db", id="no folder"),
+    ],
+)
+def test_a_url_that_cannot_work_is_refused(url: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        database_at(url)
+
+
+async def test_a_file_that_is_no_database_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "b.db").write_text("not a database at all " * 100)
+    database = database_at(f"sqlite:///{tmp_path}/b.db")
+    try:
+        with pytest.raises(CorruptDataError, match=r"b.db is damaged: file is not a database"):
+            await migrate.prepare_schema(database, upgrade=True)
+    finally:
+        await database.close()
+
+
+async def test_nobody_writes_through_a_reading_transaction(tmp_path: Path) -> None:
+    database = database_at(f"sqlite:///{tmp_path}/b.db")
+    try:
+        await migrate.prepare_schema(database, upgrade=True)
+        with pytest.raises(Exception, match="readonly"):
+            async with database.reading() as connection:
+                await connection.exec_driver_sql("DELETE FROM runs")
+        with sqlite3.connect(tmp_path / "b.db") as other:
+            other.execute("SELECT * FROM runs")
+    finally:
+        await database.close()
+
+
+def test_a_password_is_never_named() -> None:
+    database = database_at("postgresql://user:secret@host:1/name")
+
+    assert database.name == "postgresql://user:***@host:1/name"
