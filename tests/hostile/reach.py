@@ -143,9 +143,11 @@ FILES = [
     hostile(
         "read the supervisor's environment",
         "return open('/proc/1/environ', 'rb').read()",
-        error("PermissionError"),
+        error("FileNotFoundError"),
     ),
-    hostile("read the supervisor's memory", "open('/proc/1/mem', 'rb')", error("PermissionError")),
+    hostile(
+        "read the supervisor's memory", "open('/proc/1/mem', 'rb')", error("FileNotFoundError")
+    ),
     hostile(
         "reach into every neighbour",
         """
@@ -160,7 +162,7 @@ FILES = [
                 except OSError:
                     pass
             return found
-        others = [p for p in os.listdir('/proc') if p.isdigit() and int(p) != os.getpid()]
+        others = [p for p in range(1, os.getpid() + 50) if p != os.getpid()]
         return [(p, r) for p in others if (r := reached(p))]
         """,
         ok("[]"),
@@ -171,14 +173,15 @@ FILES = [
         import os, time
         end = time.monotonic() + 0.3
         while time.monotonic() < end:
-            for pid in os.listdir('/proc'):
-                if pid.isdigit() and int(pid) not in (os.getpid(),):
-                    try:
-                        fd = os.open(f'/proc/{pid}/fd/3', os.O_WRONLY)
-                        os.write(fd, b'o\\0junk')
-                        return 'reached ' + pid
-                    except OSError:
-                        pass
+            for pid in range(1, os.getpid() + 50):
+                if pid == os.getpid():
+                    continue
+                try:
+                    fd = os.open(f'/proc/{pid}/fd/3', os.O_WRONLY)
+                    os.write(fd, b'o\\0junk')
+                    return f'reached {pid}'
+                except OSError:
+                    pass
         return 'none'
         """,
         ok("'none'"),
@@ -254,7 +257,7 @@ ENVIRONMENT = [
         import os
         try:
             data = open('/proc/self/environ', 'rb').read()
-        except PermissionError:
+        except FileNotFoundError:
             return []
         names = {entry.split(b'=')[0] for entry in data.split(b'\\0') if entry}
         return sorted(names - {b'LC_ALL', b'PATH', b'PYTHONHASHSEED', b'HOME'})

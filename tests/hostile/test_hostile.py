@@ -11,7 +11,7 @@ from services.execution.backend import Backend, cache_folder, open_backend
 from services.execution.pool import Pool
 from services.execution.settings import ExecutionSettings
 from tests.hostile import excess, forgery, reach
-from tests.hostile.corpus import POISON, Hostile
+from tests.hostile.corpus import LIMITS, POISON, Hostile
 from zeroloop.core.execution import Isolation, Program, Result
 from zeroloop.core.tasks import RunStatus
 
@@ -43,7 +43,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def backend(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Backend]:
     settings = ExecutionSettings(
-        sandboxes=1, workers=2, scratch_dir=tmp_path_factory.mktemp("sandboxes")
+        sandboxes=1,
+        workers=2,
+        runsc=os.environ.get("ZEROLOOP_TEST_RUNSC") or None,  # another one, such as Debian's
+        scratch_dir=tmp_path_factory.mktemp("sandboxes"),
     )
     async with open_backend(settings, cache_folder(None, os.environ)) as backend:
         assert backend.capabilities.isolation is Isolation.GVISOR
@@ -81,8 +84,6 @@ async def run(pool: Pool, program: Hostile) -> list[Result]:
 
 
 async def probe(pool: Pool) -> str:
-    from tests.hostile.corpus import LIMITS
-
     [result] = [result async for result in pool.execute([Program(PROBE, (PROBE_INPUT,))], LIMITS)]
     assert result.status is RunStatus.OK, result
     return result.value

@@ -13,15 +13,16 @@ from services.execution.isolation.image import PYTHON, Image
 from zeroloop.errors import ConfigError
 
 REMEDY = (
-    "run `make gvisor` (builds it, needs Go or network), or `apt-get install runsc`, or name one "
-    "with --runsc; --isolation=unsafe runs programs without any isolation"
+    "run `tools/gvisor/install` (builds it; part of `make setup`), or `apt-get install runsc`, or "
+    "name one with --runsc; --isolation=unsafe runs programs without any isolation"
 )
 VERSION_S = 20.0
 
 # PID 1 may change to the workers' users and end them, and nothing else.
 _CAPABILITIES = ["CAP_KILL", "CAP_SETGID", "CAP_SETUID"]
-_WRITABLE_BY_DEFAULT = ("/tmp", "/dev/shm")  # noqa: S108
-"""gVisor would put writable folders there, through which runs could meet."""
+_EMPTIED = ("/proc", "/sys", "/tmp", "/dev/shm")  # noqa: S108
+"""Empty and read-only. By default gVisor puts its own there: writable folders through which runs
+could meet, and a /proc through which, in older releases, a run can open the descriptors of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +91,7 @@ def _config(image: Image, arguments: list[str], seed: int) -> dict[str, Any]:
             "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 256, "hard": 256}],
         },
         "root": {"path": str(image.root), "readonly": True},
-        "mounts": [
-            {"destination": "/proc", "type": "proc", "source": "proc"},
-            *(_empty_folder(path) for path in _WRITABLE_BY_DEFAULT),
-        ],
+        "mounts": [_empty_folder(path) for path in _EMPTIED],
         "linux": {
             "namespaces": [{"type": t} for t in ("pid", "network", "ipc", "uts", "mount")],
         },
