@@ -1,13 +1,14 @@
 """Streams either way, with the errors of this project and nothing left open."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
 
 from zeroloop.client.channel import translate_errors
+from zeroloop.errors import ZeroloopError
 
 M = TypeVar("M")
 V = TypeVar("V")
@@ -38,21 +39,35 @@ async def read_until_deadline(call: Any, convert: Callable[[Any], V]) -> AsyncGe
         call.cancel()
 
 
-async def write_all(call: grpc.aio.StreamUnaryCall[M, R], messages: AsyncIterable[M]) -> R:
-    """Send `messages` over a client-streaming call and return its reply.
+async def write_all(
+    start: Callable[[AsyncIterator[M]], grpc.aio.StreamUnaryCall[M, R]],
+    messages: AsyncIterable[M],
+) -> R:
+    """Begin a client-streaming call that sends `messages`, and return its reply.
 
-    An error of `messages` cancels the call and is raised as it is, which handing gRPC an
-    iterator would turn into a cancellation of the caller.
+    An error of `messages` cancels the call and is raised as it is. They are handed over as an
+    iterator: writing one by one waits for every interceptor to have returned, and one that
+    awaits the reply, as those for tracing do, would never return.
     """
+    failures: list[Exception] = []
+
+    async def handed_over() -> AsyncGenerator[M]:
+        try:
+            async for message in messages:
+                yield message
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    call = start(handed_over())
     try:
         with translate_errors():
-            async for message in messages:
-                try:
-                    await call.write(message)
-                except asyncio.InvalidStateError:
-                    break  # The server has answered early; the reply says why.
-            await call.done_writing()
             return await call
+    except (asyncio.CancelledError, ZeroloopError):
+        # gRPC turns an error of its iterator into a cancellation of the call.
+        if failures:
+            raise failures[0] from None
+        raise
     finally:
         call.cancel()
 

@@ -64,7 +64,7 @@ class TaskClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = buffer_pb2_grpc.TaskServiceStub(channel)
 
-    async def sample(  # noqa: PLR0913 -- one optional argument per field of the request
+    async def sample(
         self,
         run: str,
         kinds: Sequence[Kind],
@@ -113,7 +113,7 @@ class TaskClient:
             reply = await self._stub.GetTask(pb.GetTaskRequest(task_id=task_id), timeout=DEADLINE_S)
         return history.stored_task_from_pb(reply.task)
 
-    async def list(  # noqa: PLR0913 -- one optional argument per filter
+    async def list(
         self,
         run: str,
         *,
@@ -198,8 +198,10 @@ class RoundClient:
         Raises:
             FailedPreconditionError: The round is committed, and the stage is not EVALUATE.
         """
-        call = self._stub.PutStage(timeout=STAGE_DEADLINE_S)
-        reply = await streams.write_all(call, _put_messages(run, round_index, summary, records))
+        reply = await streams.write_all(
+            lambda messages: self._stub.PutStage(messages, timeout=STAGE_DEADLINE_S),
+            _put_messages(run, round_index, summary, records),
+        )
         return not reply.already_stored
 
     def get_stage(self, run: str, round_index: int, stage: Stage) -> AsyncGenerator[Record]:
@@ -224,7 +226,7 @@ class RoundClient:
             reply = await self._stub.GetRound(request, timeout=DEADLINE_S)
         return wire.round_from_pb(reply.round)
 
-    async def commit(  # noqa: PLR0913 -- one optional argument per field of the request
+    async def commit(
         self,
         run: str,
         round_index: int,
