@@ -29,6 +29,7 @@ from services._server.errors import ErrorInterceptor
 from services._server.health import Health
 from services._server.parent import end_with_parent
 from services._server.settings import S, environment, load_settings
+from services._server.tracing import TracingInterceptor
 from zeroloop.client.channel import MESSAGE_BYTES_MAX
 from zeroloop.client.token import ensure_token
 from zeroloop.errors import ConfigError
@@ -92,7 +93,7 @@ async def _serve(service: str, settings: S, application: Application[S]) -> None
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = grpc.aio.server(
         interceptors=[
-            *telemetry.server_interceptors(),
+            TracingInterceptor(),
             TokenInterceptor(ensure_token(settings.token_file)),
             ErrorInterceptor(),
         ],

@@ -19,11 +19,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.instrumentation.grpc import (
-    aio_client_interceptors,
-    aio_server_interceptor,
-    filters,
-)
+from opentelemetry.instrumentation.grpc import aio_client_interceptors, filters
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
     MetricExporter,
@@ -153,11 +149,6 @@ def shutdown() -> None:
         stop = getattr(provider, "shutdown", None)
         if stop is not None:
             stop()
-
-
-def server_interceptors() -> list[grpc.aio.ServerInterceptor]:
-    """Continue the caller's trace in each call but health checks."""
-    return [aio_server_interceptor(filter_=filters.negate(filters.health_check()))]
 
 
 def client_interceptors() -> list[grpc.aio.ClientInterceptor]:
