@@ -33,6 +33,9 @@ OVERDUE_S = 5.0
 BASELINE_S = 0.05
 """Runs older than this have their processor time watched from the host; few get that old."""
 
+BASELINE_AT_ONCE_S = 0.5
+"""Under limits below this, so much unwatched time would matter: watched from the beginning."""
+
 RECHECK_S = 0.02
 STDERR_LINES = 20
 
@@ -230,12 +233,15 @@ class Sandbox:
     # Processor time. The sandbox's clock says when to look; the host's decides.
 
     def _watch_later(self, run_id: int, flight: _Flight) -> asyncio.TimerHandle:
-        delay_s = min(BASELINE_S, flight.order.cpu_s / 4)
-        return self._loop.call_later(delay_s, self._take_baseline, run_id)
+        if flight.order.cpu_s < BASELINE_AT_ONCE_S:
+            self._take_baseline(run_id)
+        return self._loop.call_later(BASELINE_S, self._take_baseline, run_id)
 
     def _take_baseline(self, run_id: int) -> None:
         flight = self._flights.get(run_id)
-        if flight is not None and self._launcher.isolation is Isolation.GVISOR:
+        if flight is None or flight.baseline_s is not None:
+            return
+        if self._launcher.isolation is Isolation.GVISOR:
             flight.baseline = self._meter.sample(self.pid)
             flight.baseline_s = self._loop.time()
 

@@ -15,7 +15,7 @@ from zeroloop.errors import UnavailableError
 MEMORY_MIB = 128
 _LIMITS = Limits(cpu_time_s=2.0, memory_mib=MEMORY_MIB)
 _BUSY = Limits(cpu_time_s=0.1, wall_time_s=15.0, memory_mib=MEMORY_MIB)
-_IDLE = Limits(cpu_time_s=0.1, wall_time_s=0.3, memory_mib=MEMORY_MIB)
+_IDLE = Limits(cpu_time_s=2.0, wall_time_s=0.3, memory_mib=MEMORY_MIB)
 _ENVIRONMENT = {"PATH", "PYTHONHASHSEED", "LC_ALL"}
 
 KNOWN_PROGRAM = "def f(words, k=2):\n    return {w: len(w) for w in sorted(words)[:k]}\n"

@@ -22,7 +22,7 @@ VERSION_S = 20.0
 _CAPABILITIES = ["CAP_KILL", "CAP_SETGID", "CAP_SETUID"]
 _EMPTIED = ("/proc", "/sys", "/tmp", "/dev/shm")  # noqa: S108
 """Empty and read-only. By default gVisor puts its own there: writable folders through which runs
-could meet, and a /proc through which, in older releases, a run can open the descriptors of others."""
+could meet, and a /proc through which, in older releases, a run opens the descriptors of others."""
 
 
 @dataclass(frozen=True, slots=True)
