@@ -29,6 +29,8 @@ LAYOUT = 1
 """Raise it when the way images are made changes."""
 
 BUILD_S = 120.0
+_ZIG = [sys.executable, "-m", "ziglang"]
+"""A C compiler that comes from PyPI."""
 
 # Not for programs (tests, installers, windows), or a way to call C at will.
 _LEFT_OUT_FOLDERS = {
@@ -163,9 +165,8 @@ def _compiler() -> list[str]:
     for name in ("cc", "gcc", "clang"):
         if path := shutil.which(name):
             return [path]
-    zig = [sys.executable, "-m", "ziglang", "version"]
-    if subprocess.run(zig, capture_output=True, check=False).returncode == 0:
-        return [*zig[:-1], "cc"]
+    if subprocess.run([*_ZIG, "version"], capture_output=True, check=False).returncode == 0:
+        return [*_ZIG, "cc"]
     raise ConfigError(
         "no C compiler, which the sandbox's guard needs once: `apt-get install gcc libc6-dev`, or "
         "`uv pip install ziglang`"
