@@ -23,6 +23,9 @@ from zeroloop.core.stored_tasks import Lineage, NewTask, Origin
 from zeroloop.core.tasks import Case, Kind, Role, Task
 from zeroloop.errors import FailedPreconditionError
 
+BARREN_MAX = 8
+"""Passes in a row that may bring no seed at all. With more this model will not bring any."""
+
 Content = tuple[str, tuple[str, ...], tuple[Case, ...], str]
 
 
@@ -61,6 +64,8 @@ async def _seed_programs(game: Game, turn: Turn, target: int, tally: Tally) -> l
     """The seeds that abduction and deduction share."""
     found = [zero_task(Kind.DEDUCTION)]
     for attempt in range(game.play.limits.seed_attempts_max):
+        if attempt >= BARREN_MAX and len(found) == 1:
+            break
         for kind in PROGRAM_KINDS:
             if len(found) >= target:
                 return found[:target]
@@ -95,6 +100,8 @@ async def _seed_inductions(
     found = [zero_task(Kind.INDUCTION)]
     size = game.algorithm.samples_per_group
     for attempt in range(game.play.limits.seed_attempts_max):
+        if attempt >= BARREN_MAX and len(found) == 1:
+            break
         for start in range(0, len(programs), size):
             if len(found) >= target:
                 return found[:target]
@@ -169,9 +176,9 @@ def _enough(game: Game, what: str, found: list[Task]) -> list[Task]:
     needed = game.algorithm.samples_per_group
     if len(found) < needed:
         raise FailedPreconditionError(
-            f"the model proposed {len(found)} valid {what} seeds in "
-            f"{game.play.limits.seed_attempts_max} passes, and {needed} are needed; check its "
-            "prompt_style, raise limits.seed_attempts_max, or choose another model"
+            f"the model proposed {len(found) - 1} valid {what} seeds, and {needed - 1} are needed "
+            "at least; check prompt_style and num_inputs, raise limits.seed_attempts_max, or "
+            "choose another model"
         )
     return found
 

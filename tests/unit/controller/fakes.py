@@ -127,6 +127,7 @@ class FakeReward:
     settings: AlgorithmSettings
     faults: Faults = field(default_factory=Faults)
     judged: int = 0
+    rejects_everything: bool = False
 
     async def build_prompts(self, specs: Sequence[PromptSpec]) -> list[str]:
         self.faults.maybe_fail()
@@ -146,7 +147,7 @@ class FakeReward:
         if self.faults.loses():
             return Verdict(proposal_id=name, not_executed="simulated", runs={"not_executed": 1})
         format_ok = value % 7 != 0
-        if value % 5 == 0:
+        if value % 5 == 0 or self.rejects_everything:
             rejection = Rejection.SYNTAX_ERROR
             return Verdict(proposal_id=name, rejection=rejection, format_ok=format_ok)
         source = proposal.source

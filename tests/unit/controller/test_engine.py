@@ -78,7 +78,7 @@ class World:
 
     async def play_round(self, index: int, until: Step | None = None) -> None:
         game = self.game()
-        engine = RoundEngine(game, RoundTrace("r"), self._report)
+        engine = RoundEngine(game, RoundTrace("r"), self.report)
         turn = Turn(index, weights_version=max(index - 1, 0))
         while steps := await self._missing(game, index):
             if steps[0] is until:
@@ -90,7 +90,7 @@ class World:
             with suppress(UnavailableError):
                 return await missing_steps(game, index)
 
-    def _report(self, turn: Turn, step: Step, found: Mapping[str, float]) -> None:
+    def report(self, turn: Turn, step: Step, found: Mapping[str, float]) -> None:
         self.reports.append((turn.round, step, found))
 
     def records(self, index: int, stage: Stage) -> Sequence[Record]:
@@ -299,11 +299,9 @@ async def test_a_model_that_no_prompt_fits_is_refused_with_the_remedy() -> None:
 async def test_a_model_that_proposes_nothing_valid_is_refused_with_the_remedy() -> None:
     play = PlayOptions.model_validate({"limits": {"seed_attempts_max": 2}})
     world = World(settings=replace(SMALL, samples_per_group=64), play=play)
-    world.reward._verdict = lambda proposal: replace(  # type: ignore[method-assign]
-        FakeReward(SMALL)._verdict(replace(proposal, response="5"))
-    )
+    world.reward.rejects_everything = True
 
-    with pytest.raises(FailedPreconditionError, match="1 valid program seeds in 2 passes"):
+    with pytest.raises(FailedPreconditionError, match="0 valid program seeds, and 63 are needed"):
         await world.play_round(0)
 
 
@@ -311,7 +309,7 @@ async def test_evaluation_asks_the_same_questions_with_the_same_seeds() -> None:
     world = await play_two_rounds(World())
     world.inference.weights_version = 2
     game = world.game()
-    await RoundEngine(game, RoundTrace("r"), world._report).play(Turn(2, 2), Step.EVALUATE)
+    await RoundEngine(game, RoundTrace("r"), world.report).play(Turn(2, 2), Step.EVALUATE)
 
     before, after = world.records(0, Stage.EVALUATE), world.records(2, Stage.EVALUATE)
     pairs = zip(before, after, strict=True)

@@ -23,6 +23,7 @@ from services.controller.decide import (
 from services.controller.options import Settings
 from services.controller.platforms.local.commands import Commands
 from services.controller.platforms.local.keeper import Keeper, State
+from services.controller.platforms.local.process import EXIT_CONFIG
 from services.controller.platforms.local.services import LocalServices, running
 from services.controller.platforms.local.trainer import LocalTrainer
 from services.controller.player import Player
@@ -199,7 +200,8 @@ class LocalPlatform:
             return await client.weights.get(run, version) if version > 0 else None
 
     def _on_death(self, name: str, code: int) -> None:
-        message = f"{name} ended unasked with code {code}; it is started again"
+        then = "see its log" if code == EXIT_CONFIG else "it is started again"
+        message = f"{name} ended unasked with code {code}; {then}"
         self._book.emit(EventType.WARNING, message)
 
     # ---- playing
