@@ -1,6 +1,6 @@
 """Typed client of the Execution service: run programs, get facts."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 
 import grpc.aio
 
@@ -33,7 +33,7 @@ class ExecutionClient:
         limits: Limits | None = None,
         *,
         deadline_s: float = STREAM_DEADLINE_S,
-    ) -> AsyncIterator[Result]:
+    ) -> AsyncGenerator[Result]:
         """Run every program on each of its inputs; yield each result as it finishes.
 
         Args:
@@ -45,9 +45,13 @@ class ExecutionClient:
             programs=[wire.program_to_pb(program) for program in programs],
             limits=None if limits is None else wire.limits_to_pb(limits),
         )
-        with translate_errors():
-            async for response in self._stub.Execute(request, timeout=deadline_s):
-                yield wire.result_from_pb(response.result)
+        call = self._stub.Execute(request, timeout=deadline_s)
+        try:
+            with translate_errors():
+                async for response in call:
+                    yield wire.result_from_pb(response.result)
+        finally:
+            call.cancel()  # who leaves early must not leave programs running
 
     async def execute_stream(
         self,
@@ -55,7 +59,7 @@ class ExecutionClient:
         limits: Limits | None = None,
         *,
         deadline_s: float = STREAM_DEADLINE_S,
-    ) -> AsyncIterator[Result]:
+    ) -> AsyncGenerator[Result]:
         """Run programs as they trickle in, any number of them; each needs its own id."""
         limits_pb = None if limits is None else wire.limits_to_pb(limits)
 
@@ -63,9 +67,13 @@ class ExecutionClient:
             async for program in programs:
                 yield pb.ExecuteStreamRequest(program=wire.program_to_pb(program), limits=limits_pb)
 
-        with translate_errors():
-            async for response in self._stub.ExecuteStream(requests(), timeout=deadline_s):
-                yield wire.result_from_pb(response.result)
+        call = self._stub.ExecuteStream(requests(), timeout=deadline_s)
+        try:
+            with translate_errors():
+                async for response in call:
+                    yield wire.result_from_pb(response.result)
+        finally:
+            call.cancel()
 
     async def get_capabilities(self) -> Capabilities:
         """Return what isolates programs there, and the limits in force."""
