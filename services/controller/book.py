@@ -97,9 +97,10 @@ class RunBook:
             ended_at=self._now() if phase.ended else None,
             stage="" if ended else status.stage,
         )
-        self.set_status(status)
+        # The event comes first: a watch ends with the status that says that the run has.
         if phase is not before:
             self.emit(EventType.STATE, message or phase.value)
+        self.set_status(status)
 
     def set_condition(
         self, kind: ConditionType, *, status: bool, reason: str, message: str = ""

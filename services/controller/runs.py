@@ -83,6 +83,7 @@ class Runs:
         """Runs that are driven, or whose services still answer."""
 
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._playing: set[str] = set()
 
     # ---- reading
 
@@ -251,7 +252,8 @@ class Runs:
 
     async def _drive(self, book: RunBook) -> None:
         async with self._places:
-            await self._close_idle(book.run.name)
+            self._playing.add(book.run.name)
+            await self._close_idle()
             try:
                 await self._play(book)
             except ZeroloopError as error:
@@ -259,6 +261,8 @@ class Runs:
             except Exception:
                 logger.exception("run_failed", extra={"run": book.run.name})
                 self._fail(book, "InternalError", "internal error; the controller's log has it")
+            finally:
+                self._playing.discard(book.run.name)
 
     async def _play(self, book: RunBook) -> None:
         name = book.run.name
@@ -311,10 +315,10 @@ class Runs:
         book.set_condition(ConditionType.FAILED, status=True, reason=reason, message=message)
         book.set_phase(Phase.FAILED, message)
 
-    async def _close_idle(self, name: str) -> None:
-        """Free the machine of services that are left from runs that have ended."""
-        for other in [n for n in self._active if n != name and n not in self._tasks]:
-            await self._close(other)
+    async def _close_idle(self) -> None:
+        """Free the machine of services that are left from runs that are not played now."""
+        for name in [name for name in self._active if name not in self._playing]:
+            await self._close(name)
 
     async def _close(self, name: str) -> None:
         platform = self._active.pop(name, None)
