@@ -14,6 +14,7 @@ from services.controller.rounds.generating import generate
 from services.controller.rounds.meter import Tally
 from services.controller.rounds.prompting import are_short, render
 from services.controller.rounds.proposing import PROGRAM_KINDS
+from services.controller.rounds.streams import Relay, together, work_through
 from services.controller.rounds.validating import ask_verdicts
 from services.controller.rounds.zero import zero_task
 from services.controller.steps import Step
@@ -61,19 +62,21 @@ async def is_seeded(game: Game) -> bool:
 
 
 async def _seed_programs(game: Game, turn: Turn, target: int, tally: Tally) -> list[Task]:
-    """The seeds that abduction and deduction share."""
+    """The seeds that abduction and deduction share.
+
+    Both kinds are asked for at once: their examples are the seeds of the passes before.
+    """
     found = [zero_task(Kind.DEDUCTION)]
     for attempt in range(game.play.limits.seed_attempts_max):
-        if attempt >= BARREN_MAX and len(found) == 1:
+        if len(found) >= target or (attempt >= BARREN_MAX and len(found) == 1):
             break
-        for kind in PROGRAM_KINDS:
-            if len(found) >= target:
-                return found[:target]
-            asked = _ask_for_programs(game, kind, found, attempt)
-            tasks = await _propose(game, turn, asked, tally, f"{kind}-{attempt}")
-            known = {_content(task) for task in found}
-            found += [task for task in tasks if _content(task) not in known]
-            tally.done = min(len(found), target)
+        asked = [
+            one for kind in PROGRAM_KINDS for one in _ask_for_programs(game, kind, found, attempt)
+        ]
+        known = {_content(task) for task in found}
+        tasks = await _propose(game, turn, asked, tally)
+        found += [task for task in tasks if _content(task) not in known]
+        tally.done = min(len(found), target)
     return _enough(game, "program", found[:target])
 
 
@@ -97,69 +100,74 @@ def _ask_for_programs(game: Game, kind: Kind, found: Sequence[Task], attempt: in
 async def _seed_inductions(
     game: Game, turn: Turn, programs: Sequence[Task], target: int, tally: Tally
 ) -> list[Task]:
+    """One proposal per program and pass, all at once: they do not depend on each other."""
     found = [zero_task(Kind.INDUCTION)]
-    size = game.algorithm.samples_per_group
     for attempt in range(game.play.limits.seed_attempts_max):
-        if attempt >= BARREN_MAX and len(found) == 1:
+        if len(found) >= target or (attempt >= BARREN_MAX and len(found) == 1):
             break
-        for start in range(0, len(programs), size):
-            if len(found) >= target:
-                return found[:target]
-            part = range(start, min(start + size, len(programs)))
-            asked = [
-                _Asked(
-                    PromptSpec(kind=Kind.INDUCTION, role=Role.PROPOSER, task=programs[index]),
-                    game.dice(Step.SEED, Kind.INDUCTION, attempt, index),
-                )
-                for index in part
-            ]
-            name = f"{Kind.INDUCTION}-{attempt}-{start}"
-            found += await _propose(game, turn, asked, tally, name)
-            tally.done = target + min(len(found), target)
+        asked = [
+            _Asked(
+                PromptSpec(kind=Kind.INDUCTION, role=Role.PROPOSER, task=program),
+                game.dice(Step.SEED, Kind.INDUCTION, attempt, index),
+            )
+            for index, program in enumerate(programs)
+        ]
+        found += await _propose(game, turn, asked, tally)
+        tally.done = target + min(len(found), target)
     return _enough(game, "induction", found[:target])
 
 
-async def _propose(
-    game: Game, turn: Turn, asked: Sequence[_Asked], tally: Tally, name: str
-) -> list[Task]:
-    """Return the valid tasks among the answers, in the order of the questions."""
+async def _propose(game: Game, turn: Turn, asked: Sequence[_Asked], tally: Tally) -> list[Task]:
+    """Return the valid tasks among the answers, in the order of the questions.
+
+    Answers are validated as they come.
+    """
     texts = await render(game, [one.spec for one in asked])
     short = await are_short(game, turn, texts)
     kept = [(one, text) for one, text, ok in zip(asked, texts, short, strict=True) if ok]
-    completions: dict[int, Completion] = {}
+    replies: Relay[tuple[int, Completion]] = Relay()
 
-    async def deliver(index: int, completion: Completion) -> None:
-        completions[index] = completion
+    async def write() -> None:
+        async def deliver(index: int, completion: Completion) -> None:
+            replies.put((index, completion))
 
-    prompts = [Prompt(text=text, seed=one.seed) for one, text in kept]
-    await generate(game, turn, prompts, _sampling(game), tally=tally, deliver=deliver)
-    proposals = [
-        Proposal(
-            proposal_id=f"{name}.{index}",
-            kind=one.spec.kind,
-            response=completions[index].text,
-            source=one.spec.task,
-            seeding=True,
-        )
-        for index, (one, _) in enumerate(kept)
-    ]
-    return await _verified(game, proposals, tally)
+        prompts = [Prompt(text=text, seed=one.seed) for one, text in kept]
+        await generate(game, turn, prompts, _sampling(game), tally=tally, deliver=deliver)
+        replies.close()
 
-
-async def _verified(game: Game, proposals: Sequence[Proposal], tally: Tally) -> list[Task]:
-    verdicts: dict[str, Verdict] = {}
+    found: dict[int, Task] = {}
     inner = Tally()  # Progress of seeding counts seeds, not proposals.
 
     def note(verdict: Verdict) -> None:
-        verdicts[verdict.proposal_id] = verdict
+        if verdict.task is not None:
+            found[int(verdict.proposal_id)] = verdict.task
 
-    size = game.play.limits.judge_batch_max
-    for start in range(0, len(proposals), size):
-        await ask_verdicts(game, proposals[start : start + size], inner, note)
+    async def read(batch: Sequence[tuple[int, Completion]]) -> None:
+        proposals = [_proposal(index, kept[index][0], completion) for index, completion in batch]
+        await ask_verdicts(game, proposals, inner, note)
+
+    limits = game.play.limits
+    async with together() as group:
+        group.create_task(write())
+        await work_through(
+            replies.reader(),
+            read,
+            batch_max=limits.judge_batch_max,
+            batches_max=limits.validate_calls_max,
+        )
     tally.count_runs(inner.runs)
     tally.not_executed += inner.not_executed
-    found = [verdicts[proposal.proposal_id].task for proposal in proposals]
-    return [task for task in found if task is not None]
+    return [found[index] for index in sorted(found)]
+
+
+def _proposal(index: int, asked: _Asked, completion: Completion) -> Proposal:
+    return Proposal(
+        proposal_id=str(index),
+        kind=asked.spec.kind,
+        response=completion.text,
+        source=asked.spec.task,
+        seeding=True,
+    )
 
 
 def _sampling(game: Game) -> Sampling:
