@@ -100,7 +100,9 @@ class FakeController(cgrpc.RunServiceServicer):
             problem = "unknown option 'rolouts'; did you mean rollouts?"
             raise InvalidRequestError(problem, [Violation("spec.settings.rolouts", problem)])
         name = request.name or f"run-{request.request_id[:6]}"
-        self.runs[name] = replace(self._platform.recorded.run, name=name, spec=spec)
+        pending = replace(self._platform.recorded.run.status, phase=Phase.PENDING)
+        made = replace(self._platform.recorded.run, name=name, spec=spec, status=pending)
+        self.runs[name] = made
         return cpb.CreateRunResponse(run=_controller_wire.run_to_pb(self.runs[name]))
 
     async def GetRun(self, request: Any, context: Any) -> Any:
@@ -122,7 +124,8 @@ class FakeController(cgrpc.RunServiceServicer):
             raise UnavailableError("restarting")
         for event in self._platform.recorded.events:
             yield cpb.WatchRunResponse(event=_controller_wire.event_to_pb(event))
-        yield cpb.WatchRunResponse(run=_controller_wire.run_to_pb(run))
+        self.runs[run.name] = replace(run, status=self._platform.recorded.run.status)
+        yield cpb.WatchRunResponse(run=_controller_wire.run_to_pb(self.runs[run.name]))
 
     async def SuspendRun(self, request: Any, context: Any) -> Any:
         return cpb.SuspendRunResponse(run=self._set(request.name, Phase.SUSPENDED))

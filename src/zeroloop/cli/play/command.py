@@ -1,8 +1,11 @@
 """`zeroloop play`."""
 
 import asyncio
+import itertools
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import click
 
 from zeroloop.cli.checkout import find_checkout, require_packages
 from zeroloop.cli.facts import RunFacts
-from zeroloop.cli.folders import LATEST, RunFolder, find_run
+from zeroloop.cli.folders import LATEST, RunFolder, find_run, list_runs
 from zeroloop.cli.local import SERVICE_PACKAGES
 from zeroloop.cli.machine import this_machine
 from zeroloop.cli.play.closing import closing_lines, stopped_lines
@@ -87,7 +90,7 @@ def play(
     checkout = find_checkout(environ)
     require_packages(*SERVICE_PACKAGES, *BUFFER_PACKAGES, *ENGINE_PACKAGES)
     if resumed is None:
-        wanted = _located(wanted)
+        wanted = _named(_located(wanted), datetime.now(UTC).astimezone())
     _introduce(wanted, resumed)
     progress = Progress(rounds=wanted.rounds)
     with screen(progress) as show:
@@ -131,6 +134,17 @@ def _located(wanted: PlaySettings) -> PlaySettings:
     if wanted.deterministic:
         changes["settings"] = {**wanted.settings, "deterministic": True}
     return replace(wanted, **changes)
+
+
+def _named(wanted: PlaySettings, now: datetime) -> PlaySettings:
+    """Give the run a name that says what and when, unless it has one."""
+    if wanted.name:
+        return wanted
+    model = re.sub(r"[^a-z0-9]+", "-", Path(wanted.model).name.lower()).strip("-")[:20]
+    base = f"{model or 'run'}-{now:%m%d-%H%M}"
+    taken = {folder.name for folder in list_runs(Path(wanted.runs_dir))}
+    candidates = (base if n == 1 else f"{base}-{n}" for n in itertools.count(1))
+    return replace(wanted, name=next(name for name in candidates if name not in taken))
 
 
 def _introduce(wanted: PlaySettings, resumed: RunFolder | None) -> None:

@@ -15,7 +15,8 @@ LABEL_CELLS = 13
 _KINDS = (Kind.DEDUCTION, Kind.ABDUCTION, Kind.INDUCTION)
 """In the order of display: from the easiest to understand to the hardest."""
 
-_SOLVING = ("seed", "propose", "validate", "estimate", "solve", "evaluate")
+_SERVICES = ("buffer", "execution", "reward", "inference", "trainer")
+"""In the order of display."""
 
 
 @dataclass
@@ -121,19 +122,16 @@ def round_line(event: RunEvent, rounds: int) -> str:
         parts.append(f"loss {known[figures.LOSS]:.3g}")
     if figures.TASKS in known:
         parts.append(f"{known[figures.TASKS]:.0f} tasks")
-    if figures.DURATION_S in known:
-        parts.append(short(known[figures.DURATION_S]))
+    if figures.WALL_S in known:
+        parts.append(short(known[figures.WALL_S]))
     return "  ".join(parts)
 
 
 def services_line(event: RunEvent) -> str:
     """How long each service took to start; empty if the event does not tell."""
     prefix = f"{figures.STARTED_S}."
-    started = [
-        f"{name.removeprefix(prefix)} {short(value)}"
-        for name, value in event.figures.items()
-        if name.startswith(prefix)
-    ]
+    took_s = {n.removeprefix(prefix): s for n, s in event.figures.items() if n.startswith(prefix)}
+    started = [f"{name} {short(took_s[name])}" for name in sorted(took_s, key=_start_order)]
     return f"  services   {' · '.join(started)}" if started else ""
 
 
@@ -184,6 +182,11 @@ def thousands(value: float) -> str:
 def percent(ratio: float) -> str:
     """Write 0.34 as 34 %."""
     return f"{ratio * 100:.0f} %"
+
+
+def _start_order(service: str) -> tuple[int, str]:
+    known = _SERVICES.index(service) if service in _SERVICES else len(_SERVICES)
+    return known, service
 
 
 def _quality(known: Mapping[str, float], weights_version: int) -> list[str]:

@@ -32,6 +32,12 @@ STOP_CONTROLLER_S = 2.5
 """How long it may take to stop its services before everything is killed. Together with
 STOP_RUN_S this keeps Ctrl-C under five seconds."""
 
+LAST_EVENTS_S = 1.0
+"""How long the last events of a run that has ended may take to arrive."""
+
+WAITING = (Phase.DEGRADED, Phase.SUSPENDED)
+"""A run goes no further until a person acts, and here is none."""
+
 LOOK_S = 0.25
 """How often the run's status is looked at; it is already here, so this costs no call."""
 
@@ -101,7 +107,7 @@ async def play(
     log = runs_dir / f".controller-{os.getpid()}.log"
     token = ensure_token()
     with Interrupts() as interrupts:
-        flags = ["--port", "0", "--runs-dir", str(runs_dir)]
+        flags = ["--port", "0", "--runs-folder", str(runs_dir)]
         child = await start("controller", checkout, flags, log)
         interrupts.watch(child)
         try:
@@ -190,6 +196,7 @@ class _Session:
                     f"the controller ended with exit code {child.process.returncode}; the end of "
                     f"its log:\n{last_words(child.log)}"
                 )
+            await asyncio.wait([watching], timeout=LAST_EVENTS_S)
             if watching.done():
                 watching.result()
             return await self._why()
@@ -206,8 +213,8 @@ class _Session:
                 await self._look_at_newest()
 
     async def _stuck(self) -> None:
-        """Show which stage is played; return when the run waits for a person, who is not there."""
-        while self._run.phase not in (Phase.DEGRADED, Phase.SUSPENDED):
+        """Show which stage is played; return when the run has ended or waits for a person."""
+        while not self._run.phase.ended and self._run.phase not in WAITING:
             self._progress.enter(self._run.round, self._run.stage, self._clock())
             await asyncio.sleep(LOOK_S)
 
