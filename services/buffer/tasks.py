@@ -116,13 +116,13 @@ class Tasks:
                 before_round=query.before_round,
                 window_rounds=query.window_rounds,
             )
-            positions = list(dict.fromkeys(position for draw in drawn for position in draw))
-            ids = [buffer[position][0] for position in positions]
+            named = [[buffer[position][0] for position in draw] for draw in drawn]
+            ids = list(dict.fromkeys(name for draw in named for name in draw))
             by_id = {task.task.task_id: task async for task in _load_bounded(connection, ids)}
-        index_of = {position: index for index, position in enumerate(positions)}
+        index_of = {name: index for index, name in enumerate(ids)}
         return TaskSample(
             tuple(by_id[name] for name in ids),
-            tuple(tuple(index_of[position] for position in draw) for draw in drawn),
+            tuple(tuple(index_of[name] for name in draw) for draw in named),
         )
 
     async def get(self, task_id: str) -> StoredTask:

@@ -24,13 +24,16 @@ class BufferProcess:
 
     client: BufferClient
     process: subprocess.Popen[bytes]
-    started_s: float
-    """How long it took until the service listened."""
 
     def kill(self) -> None:
         """End it without warning."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+
+    def processor_s(self) -> float:
+        """Processor time that it has used so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory_peak_bytes(self) -> int:
         """The most memory it has had so far."""
@@ -71,9 +74,8 @@ async def buffer_process(
             assert process.poll() is None, f"the buffer ended: {text}"
             assert time.monotonic() - began_s < START_S, f"the buffer does not start: {text}"
             await asyncio.sleep(0.02)
-        started_s = time.monotonic() - began_s
         async with open_channel(address.read_text(), token=TOKEN) as channel:
-            yield BufferProcess(BufferClient(channel), process, started_s)
+            yield BufferProcess(BufferClient(channel), process)
     finally:
         if process.poll() is None:
             process.terminate()

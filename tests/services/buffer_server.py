@@ -17,6 +17,7 @@ from zeroloop.client.buffer import BufferClient
 from zeroloop.client.channel import MESSAGE_BYTES_MAX, open_channel
 from zeroloop.core.batches import Weights
 from zeroloop.core.rounds import (
+    BATCH_STAGES,
     Episode,
     EpisodeReward,
     Estimate,
@@ -192,11 +193,7 @@ async def play(
     client: BufferClient, run: str, round_index: int, *, tasks: int = 0, train: bool = False
 ) -> None:
     """Open a round, store all its stages, commit it and, if asked, train on it."""
-    await client.rounds.open(run, round_index, weights_version=max(0, round_index - 1))
-    for stage in (Stage.PROPOSE, Stage.VALIDATE, Stage.ESTIMATE, Stage.SOLVE, Stage.REWARD):
-        await client.rounds.put_stage(
-            run, round_index, StageSummary(stage=stage), stage_records(stage)
-        )
+    await play_stages(client, run, round_index)
     await client.rounds.commit(
         run,
         round_index,
@@ -204,6 +201,29 @@ async def play(
     )
     if train:
         await train_oldest(client, run)
+
+
+async def play_stages(client: BufferClient, run: str, round_index: int) -> None:
+    """Open a round and store the stages that a batch needs."""
+    await client.rounds.open(run, round_index, weights_version=max(0, round_index - 1))
+    for stage in BATCH_STAGES:
+        await client.rounds.put_stage(
+            run, round_index, StageSummary(stage=stage), stage_records(stage)
+        )
+
+
+async def commit_tasks(
+    client: BufferClient, run: str, round_index: int, *, count: int, tasks_max: int = 0
+) -> None:
+    """Open a round and commit it with new tasks alone."""
+    await client.rounds.open(run, round_index, weights_version=0)
+    await client.rounds.commit(
+        run,
+        round_index,
+        queue_batch=False,
+        tasks=[new_task(n, round_index=round_index) for n in range(count)],
+        tasks_max=tasks_max,
+    )
 
 
 async def seed(client: BufferClient, run: str, tasks: int = 3) -> None:

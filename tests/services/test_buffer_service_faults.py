@@ -4,9 +4,10 @@ import asyncio
 import sqlite3
 import stat
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from services.buffer.schema import VERSION
@@ -19,6 +20,9 @@ from tests.services.buffer_server import (
     stage_records,
     train_oldest,
 )
+from tests.services.postgres import Postgres
+from zeroloop.client.buffer import BufferClient
+from zeroloop.client.channel import open_channel
 from zeroloop.core.rounds import BATCH_STAGES, Episode, Record, RoundState, Stage, StageSummary
 from zeroloop.errors import AuthError, UnavailableError
 
@@ -31,14 +35,32 @@ def episodes() -> list[Episode]:
     return [episode(index, tokens=2500) for index in range(EPISODES)]
 
 
-@pytest.mark.parametrize("delay_s", [0.05, 0.4, 0.8])
-async def test_a_stage_is_whole_or_absent_after_a_kill(tmp_path: Path, delay_s: float) -> None:
+async def while_it_is_received(folder: Path) -> None:
+    del folder
+    await asyncio.sleep(0.05)
+
+
+async def while_it_is_written(folder: Path) -> None:
+    """Inside the transaction: pages that do not fit into memory go to the log before its end."""
+    while (folder / "buffer.db-wal").stat().st_size < 2_000_000:  # noqa: ASYNC110 -- no event
+        await asyncio.sleep(0.001)
+
+
+async def about_when_it_ends(folder: Path) -> None:
+    await while_it_is_written(folder)
+    await asyncio.sleep(0.2)
+
+
+@pytest.mark.parametrize("moment", [while_it_is_received, while_it_is_written, about_when_it_ends])
+async def test_a_stage_is_whole_or_absent_after_a_kill(
+    tmp_path: Path, moment: Callable[[Path], Awaitable[None]]
+) -> None:
     url, records = f"sqlite:///{tmp_path}/buffer.db", episodes()
     summary = StageSummary(stage=Stage.PROPOSE)
     async with buffer_process(url, tmp_path) as buffer:
         await buffer.client.rounds.open(RUN, 0, weights_version=0)
         putting = asyncio.create_task(buffer.client.rounds.put_stage(RUN, 0, summary, records))
-        await asyncio.sleep(delay_s)
+        await moment(tmp_path)
         buffer.kill()
         (answer,) = await asyncio.gather(putting, return_exceptions=True)
         assert answer is True or isinstance(answer, UnavailableError)
@@ -159,6 +181,26 @@ async def test_the_file_shrinks_when_rounds_are_pruned(tmp_path: Path) -> None:
     assert (tmp_path / "buffer.db").stat().st_size < 1_000_000
 
 
+async def test_lost_connections_are_replaced(postgres: Postgres) -> None:
+    url = postgres.create_database("lost")
+    async with running_buffer(url) as buffer:
+        await seed(buffer.client, RUN)
+        with psycopg.connect(postgres.url(), autocommit=True) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'lost'"
+            )
+
+        await play(buffer.client, RUN, 1)
+
+        assert await train_oldest(buffer.client, RUN) == 1
+
+
+async def test_starting_takes_under_three_seconds(tmp_path: Path) -> None:
+    async with buffer_process(f"sqlite:///{tmp_path}/buffer.db", tmp_path) as buffer:
+        # Of the processor: on a busy machine the clock on the wall would measure the others.
+        assert buffer.processor_s() < 3.0
+
+
 async def test_only_the_user_can_read_the_database(tmp_path: Path) -> None:
     async with running_buffer(f"sqlite:///{tmp_path}/buffer.db") as buffer:
         await seed(buffer.client, RUN)
@@ -200,9 +242,6 @@ def test_a_service_that_cannot_work_does_not_start(
 
 async def test_a_wrong_token_is_refused(tmp_path: Path) -> None:
     async with buffer_process(f"sqlite:///{tmp_path}/b.db", tmp_path) as buffer:
-        from zeroloop.client.buffer import BufferClient
-        from zeroloop.client.channel import open_channel
-
         target = (tmp_path / "address").read_text()
         async with open_channel(target, token="wrong") as channel:
             with pytest.raises(AuthError):
