@@ -174,6 +174,9 @@ def _configure_logging(service: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # gRPC closes a stream that its reader left in another context than it began in, and the
+    # instrumentation reports each such end as an error.
+    logging.getLogger("opentelemetry.context").setLevel(logging.CRITICAL)
 
 
 def _span_to_json(span: ReadableSpan) -> dict[str, Any]:
