@@ -36,7 +36,7 @@ class Run(RunView):
         return self
 
     async def watch(self) -> AsyncGenerator[RunEvent]:
-        """Yield what happens until the run ends, or is suspended and someone stops watching.
+        """Yield what happens until the run ends.
 
         The run itself is kept up to date meanwhile. A lost connection is taken up again.
 

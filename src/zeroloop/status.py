@@ -5,6 +5,7 @@ violated field, `RetryInfo` when waiting helps. They are read from the trailing 
 directly, so that clients need no package beyond googleapis-common-protos.
 """
 
+import re
 from collections.abc import Iterable
 
 import grpc
@@ -26,6 +27,9 @@ from zeroloop.errors import (
     Violation,
     ZeroloopError,
 )
+
+_REFUSED = re.compile(r"last error: \S+ ipv[46]:([^ ]+): Failed to connect to remote host")
+"""gRPC's words for nobody listening; the group is the address."""
 
 DETAILS_KEY = "grpc-status-details-bin"
 DOMAIN = "zeroloop.dev"
@@ -90,7 +94,9 @@ def error_of(
     kind = _ERROR_OF.get(code, InternalError)
     status = _status_in(trailing_metadata)
     text = message or code.name
-    if code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE):
+    if (refused := _REFUSED.search(text)) and code is grpc.StatusCode.UNAVAILABLE:
+        text = f"nothing answers at {refused[1]}; start the service there, or check the address"
+    elif code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE):
         text = f"{code.name.lower().replace('_', ' ')}: {text}"
     if kind is InvalidRequestError:
         return InvalidRequestError(text, _violations_in(status))

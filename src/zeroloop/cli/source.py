@@ -5,6 +5,7 @@ for the duration of the command.
 """
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ from zeroloop.core.runs import Run, RunEvent
 from zeroloop.errors import ConfigError
 
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
 
 BUFFER_PACKAGES = ("sqlalchemy", "aiosqlite", "alembic")
 
@@ -64,11 +64,18 @@ class Source:
         return self.folder.events() if self.folder else []
 
 
-def run_options(command: F) -> F:
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say which run is meant; they come as `run`, `address`, `runs_dir`."""
+
+    @functools.wraps(command)
+    def with_run(*args: Any, run: str | None, run_named: str | None, **rest: Any) -> Any:
+        return command(*args, run=run or run_named, **rest)
+
+    decorated: Callable[..., Any] = with_run
     for decorate in reversed(
         [
             click.argument("run", required=False, metavar="[RUN]"),
+            click.option("--run", "run_named", metavar="RUN", help="The same as the argument."),
             click.option(
                 "--address",
                 envvar="ZEROLOOP_ADDRESS",
@@ -85,8 +92,8 @@ def run_options(command: F) -> F:
             ),
         ]
     ):
-        command = decorate(command)
-    return command
+        decorated = decorate(decorated)
+    return decorated
 
 
 @asynccontextmanager

@@ -254,7 +254,7 @@ def test_nobody_listening_is_one_line(zeroloop: Call) -> None:
     code, _, errors = zeroloop("runs", "--address", "127.0.0.1:1", remote=False)
 
     assert code == 1
-    assert errors.startswith("zeroloop: unavailable")
+    assert errors.startswith("zeroloop: nothing answers at 127.0.0.1:1; start the service")
 
 
 def test_a_failing_program_fails_the_command(zeroloop: Call) -> None:

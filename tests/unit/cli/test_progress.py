@@ -56,8 +56,15 @@ def test_the_live_block_shows_stage_speed_quality_and_time_left() -> None:
     assert "of 8" in lines[3]
 
 
-def test_nothing_is_shown_before_anything_is_known() -> None:
-    assert Progress(rounds=3).lines(0.0) == []
+def test_while_services_start_the_time_is_shown() -> None:
+    assert Progress(rounds=3, began_s=2.0).lines(14.0) == ["starting     services    12 s"]
+
+
+def test_what_comes_before_the_rounds_is_called_the_beginning() -> None:
+    progress = Progress(rounds=3)
+    progress.enter(0, "seed", 0.0)
+
+    assert progress.lines(4.0)[0].startswith("beginning    seed")
 
 
 def test_the_first_round_says_that_the_solver_is_not_known_yet() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -92,7 +93,7 @@ def play(
     if resumed is None:
         wanted = _named(_located(wanted), datetime.now(UTC).astimezone())
     _introduce(wanted, resumed)
-    progress = Progress(rounds=wanted.rounds)
+    progress = Progress(rounds=wanted.rounds, began_s=time.monotonic())
     with screen(progress) as show:
         ended = asyncio.run(
             play_session(wanted, resumed, checkout=checkout, progress=progress, show=show)

@@ -10,6 +10,9 @@ from zeroloop.core.runs import EventType, RunEvent
 from zeroloop.core.stored_tasks import StoredTask
 from zeroloop.core.tasks import Kind
 
+START = "start"
+"""Stage before the services are there."""
+
 BAR_CELLS = 16
 LABEL_CELLS = 13
 _KINDS = (Kind.DEDUCTION, Kind.ABDUCTION, Kind.INDUCTION)
@@ -25,7 +28,7 @@ class Progress:
 
     rounds: int
     round: int = 0
-    stage: str = "start"
+    stage: str = START
     stage_began_s: float = 0.0
     began_s: float = 0.0
     weights_version: int = 0
@@ -63,9 +66,9 @@ class Progress:
             self.stage_began_s, self.live = now_s, {}
 
     def lines(self, now_s: float) -> list[str]:
-        """The four lines of the live display; none before the first round has begun."""
-        if self.round == 0 and self.stage == "start":
-            return []
+        """The lines of the live display: one while services start, four while rounds are played."""
+        if self.stage == START:
+            return [f"{'starting':<{LABEL_CELLS}}services  {short(now_s - self.began_s):>6}"]
         known = {**self.last, **self.live}
         return [self._headline(now_s), *_quality(known, self.weights_version), *self._newest()]
 
@@ -82,7 +85,8 @@ class Progress:
         return max(0.0, left * per_round_s - (now_s - ends[-1]))
 
     def _headline(self, now_s: float) -> str:
-        parts = [f"{f'round {self.round}/{self.rounds}':<{LABEL_CELLS}}{self.stage:<10}"]
+        label = f"round {self.round}/{self.rounds}" if self.round else "beginning"
+        parts = [f"{label:<{LABEL_CELLS}}{self.stage:<10}"]
         done, total = self.live.get(figures.DONE), self.live.get(figures.TOTAL)
         if done is not None and total:
             parts.append(bar(done / total))
@@ -125,6 +129,12 @@ def round_line(event: RunEvent, rounds: int) -> str:
     if figures.WALL_S in known:
         parts.append(short(known[figures.WALL_S]))
     return "  ".join(parts)
+
+
+def seeds_line(event: RunEvent) -> str:
+    """How many tasks the run begins with; empty if the event does not tell."""
+    tasks = event.figures.get(figures.TASKS)
+    return f"  seeds      {tasks:.0f} tasks of the untrained model" if tasks else ""
 
 
 def services_line(event: RunEvent) -> str:

@@ -17,6 +17,7 @@ from zeroloop.cli.play.progress import (
     Progress,
     evaluation_line,
     round_line,
+    seeds_line,
     services_line,
 )
 from zeroloop.cli.play.screen import Screen
@@ -221,15 +222,16 @@ class _Session:
     def _tell(self, event: RunEvent) -> None:
         if event.type is EventType.WARNING:
             self._show.say(event.message, warning=True)
-        elif event.type is EventType.ROUND and event.round > 0:
-            self._show.say(round_line(event, self._run.rounds))
+            return
+        line = ""
+        if event.type is EventType.ROUND:
+            line = round_line(event, self._run.rounds) if event.round else seeds_line(event)
         elif event.type is EventType.EVALUATION:
-            if line := evaluation_line(event):
-                self._show.say(line)
+            line = evaluation_line(event)
         elif event.type is EventType.STATE:
             line = services_line(event)
-            if line:
-                self._show.say(line)
+        if line:
+            self._show.say(line)
 
     async def _look_at_newest(self) -> None:
         """Fetch the newest task for the display; without it the display does as well."""

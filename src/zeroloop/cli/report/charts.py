@@ -125,6 +125,7 @@ def changes(rows: Sequence[tuple[str, str, Change]], *, alt: str) -> str:
         + text(x_of(t), base + 18, percent(t), "tick", "middle")
         for t in ticks(low, high, 6)
     ]
+    parts.append(text(width - right + 32, base + 18, "change, percentage points", "tick"))
     for index, (label, css, change) in enumerate(rows):
         y = top + row * index + row / 2
         parts.append(text(left - 8, y + 5, label, f"name fill-{css}", "end"))

@@ -3,7 +3,7 @@
 from html import escape
 from pathlib import Path
 
-from zeroloop.cli.durations import short
+from zeroloop.cli.durations import rough
 from zeroloop.cli.facts import RunFacts
 from zeroloop.cli.report.charts import points
 from zeroloop.cli.summary import duration_s
@@ -30,13 +30,13 @@ def headline(facts: RunFacts) -> str:
 def lead(facts: RunFacts) -> str:
     """What happened, for a person who was not there."""
     model = Path(facts.run.spec.model).name
-    played, spent = len(facts.played), short(duration_s(facts))
+    played, spent = len(facts.played), rough(duration_s(facts))
     return (
         f"The language model <b>{escape(model)}</b> taught itself for {spent}. In each of "
         f"{played} rounds it invented programming tasks; a sandbox ran them and kept those that "
         "work. The model tried to solve them, and learned from the outcome: solving "
         "correctly paid, and so did inventing tasks that are neither trivial nor impossible. "
-        "Nobody gave it a task or an answer."
+        "But for one trivial program to begin with, nobody gave it a task or an answer."
     )
 
 
