@@ -1,5 +1,6 @@
 """The records of rounds: open, commit, list, watch, prune."""
 
+import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +18,6 @@ from zeroloop.core.rounds import Commit, Round, RoundPage, RoundState, Stage, St
 from zeroloop.core.stored_tasks import NewTask, Observation
 from zeroloop.errors import FailedPreconditionError, NotFoundError, UnavailableError, invalid
 
-_WATCH_S = 3600.0
 _STAGE_ORDER = {stage: position for position, stage in enumerate(Stage)}
 
 
@@ -166,7 +166,7 @@ class Rounds:
             if rows:
                 revision = rows[-1].revision
             else:
-                await self._changes.wait(mark, _WATCH_S)
+                await self._changes.wait(mark, math.inf)
         raise UnavailableError("the buffer is shutting down; watch again")
 
 

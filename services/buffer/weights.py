@@ -1,5 +1,6 @@
 """The registry of weights: which versions exist and where their files are."""
 
+import math
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +21,6 @@ from zeroloop.errors import (
     invalid,
 )
 
-_WATCH_S = 3600.0
 _DIGEST_CHARS = 64
 
 
@@ -141,7 +141,7 @@ class Registry:
                 after_version = row.version
                 yield _weights(row)
             if not rows:
-                await self._changes.wait(mark, _WATCH_S)
+                await self._changes.wait(mark, math.inf)
         raise UnavailableError("the buffer is shutting down; watch again")
 
     async def remove(self, run: str, version: int) -> None:

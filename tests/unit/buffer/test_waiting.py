@@ -8,7 +8,7 @@ import pytest
 
 from services.buffer.changes import Changes
 from services.buffer.spool import MEMORY_BYTES_MAX, spooled
-from zeroloop.errors import UnavailableError
+from zeroloop.errors import InvalidRequestError, UnavailableError
 
 
 async def test_nothing_that_happens_after_the_mark_is_missed() -> None:
@@ -65,4 +65,10 @@ async def test_a_spool_gives_back_what_it_took(tmp_path: Path, count: int, size_
 async def test_a_spool_without_a_folder_says_so(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="choose another folder with --spool-dir"):
         async with spooled(messages(20, MEMORY_BYTES_MAX // 10), tmp_path / "missing"):
+            pass
+
+
+async def test_a_spool_has_an_end() -> None:
+    with pytest.raises(InvalidRequestError, match="all must be at most 250 bytes"):
+        async with spooled(messages(3, 100), None, bytes_max=250):
             pass
