@@ -1,5 +1,6 @@
 """Wiring: from settings to a servicer that can work."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -56,7 +57,16 @@ async def controller(
     stubs.add_RunServiceServicer_to_server(RunServicer(runs, token), server)
     await health.serving(SERVICE)
     runs.restore(resume=settings.resume)
+    closing = asyncio.create_task(_close_when_draining(health, runs))
     try:
         yield
     finally:
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
         await runs.close()
+
+
+async def _close_when_draining(health: Health, runs: Runs) -> None:
+    # Watches would use up the time in which the children have to end.
+    await health.draining.wait()
+    await asyncio.shield(asyncio.create_task(runs.close()))

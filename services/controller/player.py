@@ -24,7 +24,7 @@ from services.controller.steps import Step
 from zeroloop.core import figures
 from zeroloop.core.rounds import Episode, Round, RoundState, Stage
 from zeroloop.core.runs import ConditionType, EventType
-from zeroloop.errors import NotFoundError, UnavailableError
+from zeroloop.errors import FailedPreconditionError, NotFoundError, UnavailableError
 
 PROGRESS_EVERY_S = 0.5
 
@@ -32,6 +32,9 @@ ACKNOWLEDGED_S = 5.0
 """How long the trainer's figures of a round are waited for after its weights are there."""
 
 RETRY_S = 0.05
+
+FAILURES_MAX = 10
+"""Attempts in a row to play a step that may fail."""
 
 METRICS_REMEMBERED = 5
 """Rounds whose figures the monitors compare with."""
@@ -61,6 +64,7 @@ class Player:
         self._pace = Pace(time.monotonic, book.run.spec.rounds)
         self._rejected = -1
         self._idle_s = 0.0
+        self._failures = 0
         self._metrics: deque[Mapping[str, float]] = deque(maxlen=METRICS_REMEMBERED)
         self.game = self._make_game(heldout, context_tokens)
         self._engine = RoundEngine(self.game, self._trace, self._step_stored)
@@ -116,11 +120,25 @@ class Player:
         version = min(await self.served())
         self._note_stage(round_index, step)
         async with self._reporting():
-            await self._engine.play(Turn(round_index, version), step)
+            await self._play_bounded(Turn(round_index, version), step)
         if round_index == 0 and step is Step.COMMIT:
             self._end_round(await self.game.buffer.rounds.get(self.game.run, 0), None)
         if step is Step.PROPOSE:
             await self._look_at_proposals(round_index)
+
+    async def _play_bounded(self, turn: Turn, step: Step) -> None:
+        """Play a step; that the platform fails again and again is not bad luck any more."""
+        try:
+            await self._engine.play(turn, step)
+        except UnavailableError as error:
+            self._failures += 1
+            if self._failures < FAILURES_MAX:
+                raise
+            raise FailedPreconditionError(
+                f"{step} of round {turn.round} could not be played in {self._failures} attempts; "
+                f"the last one failed with: {error}"
+            ) from error
+        self._failures = 0
 
     async def await_weights(self, version: int, limit_s: float) -> None:
         """Return when `version` is published, or when `limit_s` have passed."""
@@ -154,10 +172,6 @@ class Player:
         self._note_rolled(version, rolled)
         self._end_round(await self._acknowledged(version), rolled)
         await self._retain()
-
-    def forget_rejection(self) -> None:
-        """A person wants a refused version to be tried again."""
-        self._rejected = -1
 
     def close(self) -> None:
         """The run is left."""

@@ -84,6 +84,8 @@ class Runs:
 
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._playing: set[str] = set()
+        self._stopping: set[asyncio.Task[None]] = set()
+        self._failed: set[str] = set()
 
     # ---- reading
 
@@ -207,7 +209,7 @@ class Runs:
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._stopping, return_exceptions=True)
         await asyncio.gather(*(self._close(name) for name in list(self._active)))
         for book in self._books.values():
             if book.run.status.phase in ALIVE:
@@ -226,6 +228,21 @@ class Runs:
                 book.set_phase(Phase.SUSPENDED, "the controller was gone; resume goes on")
 
     # ---- driving
+
+    async def _stop(self, book: RunBook, *, resumable: bool) -> None:
+        name = book.run.name
+        task = self._tasks.get(name)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await self._close(name)
+        if resumable:
+            if not book.run.status.phase.ended:
+                book.set_phase(
+                    Phase.SUSPENDED, "stopped; resume goes on at the first missing stage"
+                )
+        elif book.run.status.phase not in (Phase.COMPLETED, Phase.STOPPED):
+            book.set_phase(Phase.STOPPED)
 
     def _existing(self, name: str, spec: RunSpec, request_id: str) -> Run:
         book = self._book(name)
@@ -267,9 +284,13 @@ class Runs:
     async def _play(self, book: RunBook) -> None:
         name = book.run.name
         prepared = await asyncio.to_thread(prepare, book.run.spec)
+        if name in self._failed:
+            # Whatever was broken or refused is looked at with fresh eyes.
+            await self._close(name)
         if name not in self._active:
             self._active[name] = self._make(book, prepared)
         platform = self._active[name]
+        self._failed.add(name)  # Until it ends well.
         book.set_phase(Phase.STARTING)
 
         def wanted() -> Spec:
@@ -286,6 +307,8 @@ class Runs:
 
         ended = await run(wanted, platform, tick_s=self._tick_s, report=report)
         await platform.stop_trainer()
+        if isinstance(ended, Pause) or ended.completed:
+            self._failed.discard(name)
         self._settle(book, ended, platform.problem)
 
     def _settle(self, book: RunBook, ended: Halt | Pause, problem: str) -> None:

@@ -157,10 +157,12 @@ class RoundEngine:
         self, turn: Turn, step: Step, table: Table, before: asyncio.Event, stored: asyncio.Event
     ) -> None:
         started_s = self._game.meter.clock()
-        with self._trace.part(SPANS[step], turn):
+        with self._trace.part(SPANS[step], turn) as span:
             await table.work(step)
             await before.wait()
-            found = await self._store(turn, step, table.records(step), started_s)
+            records = table.records(step)
+            span.set_attribute(semconv.BATCH_SIZE, len(records))
+            found = await self._store(turn, step, records, started_s)
         stored.set()
         self._report(turn, step, found)
 

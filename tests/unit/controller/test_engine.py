@@ -14,7 +14,8 @@ from services.controller.rounds.game import Game, HeldOut, Turn
 from services.controller.rounds.meter import Meter
 from services.controller.rounds.tracing import RoundTrace
 from services.controller.steps import PLAY_STEPS, SEED_STEPS, Step
-from tests.unit.controller.fakes import FakeBuffer, FakeInference, FakeReward, Faults
+from tests.unit.controller.fake_buffer import FakeBuffer
+from tests.unit.controller.fakes import FakeInference, FakeReward, Faults
 from zeroloop.core import figures
 from zeroloop.core.rounds import Episode, EpisodeReward, Estimate, Record, RoundState, Stage
 from zeroloop.core.settings import AlgorithmSettings

@@ -38,7 +38,7 @@ from zeroloop.core.figures import by_kind
 from zeroloop.core.runs import ConditionType, Endpoints, EventType
 from zeroloop.errors import NotFoundError, UnavailableError
 
-STOP_GRACE_S = 3.0
+STOP_GRACE_S = 2.5
 """From asking a child to end until it is made to. All of them end side by side, so that a
 run stops within 5 s."""
 

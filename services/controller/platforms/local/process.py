@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import time
@@ -14,6 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from zeroloop.client.channel import open_channel, translate_errors
 from zeroloop.errors import ConfigError, UnavailableError
+
+logger = logging.getLogger(__name__)
 
 POLL_S = 0.05
 HEALTH_DEADLINE_S = 2.0
@@ -141,8 +144,10 @@ class Process:
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
-            with contextlib.suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(self._process.wait(), grace_s)
+            except TimeoutError:
+                logger.warning("child_killed", extra={"child": self.command.name})
         self._signal_group(signal.SIGKILL)
         await self._process.wait()
 
