@@ -80,6 +80,8 @@ def run(arguments: list[str] | None = None, environ: Mapping[str, str] | None = 
         arguments: Default: the process's.
         environ: Default: the process's. Commands find it as the context's object.
     """
+    # gRPC would write its own lines between ours; what matters of them is in our errors.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         code: Any = zeroloop.main(
             arguments,

@@ -111,7 +111,7 @@ async def _address(child: Child, file: Path) -> str:
         if child.process.returncode is not None:
             raise UnavailableError(
                 f"{child.name} ended with exit code {child.process.returncode} before it "
-                f"listened; the end of {child.log}:\n{last_words(child.log)}"
+                f"listened; its last words:\n{last_words(child.log)}"
             )
         await asyncio.sleep(_POLL_S)
     return file.read_text("utf-8").strip()

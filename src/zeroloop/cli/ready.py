@@ -29,8 +29,8 @@ async def ready(child: Child, ask: Callable[[], Awaitable[T]], within_s: float =
         except UnavailableError as error:
             if child.process.returncode is not None:
                 raise UnavailableError(
-                    f"{child.name} ended with exit code {child.process.returncode}; the end of "
-                    f"its log:\n{last_words(child.log)}"
+                    f"{child.name} ended with exit code {child.process.returncode}; its last "
+                    f"words:\n{last_words(child.log)}"
                 ) from error
             if time.monotonic() > deadline_s:
                 raise UnavailableError(

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -115,11 +116,12 @@ async def play(
             async with aio.connect(child.address, token) as client:
                 run = await _begin(client, wanted, resumed)
                 folder = RunFolder(runs_dir / run.name)
-                _keep_log(log, folder)
+                child = replace(child, log=_keep_log(log, folder))
                 session = _Session(client, run, progress, show, clock)
                 message = await session.follow(child, interrupts.stop)
         finally:
             await child.stop(STOP_CONTROLLER_S)
+            # Of a run that was refused nothing stays, and its error says why.
             log.unlink(missing_ok=True)
     return Ended(
         folder=folder,
@@ -145,15 +147,12 @@ async def _begin(client: aio.Client, wanted: PlaySettings, resumed: RunFolder | 
     return await client.runs.resume(resumed.name, rounds=wanted.rounds)
 
 
-def _keep_log(log: Path, folder: RunFolder) -> None:
-    """Put the controller's log among the run's; the open file goes with it."""
+def _keep_log(log: Path, folder: RunFolder) -> Path:
+    """Move the controller's log among the run's; whoever writes it does not notice."""
     folder.logs.mkdir(parents=True, exist_ok=True)
-    target = folder.logs / "controller.log"
-    if target.exists():
-        # A resumed run: what is new is linked beside what was.
-        target = folder.logs / f"controller-{int(time.time())}.log"
-    with contextlib.suppress(OSError):
-        os.link(log, target)
+    candidates = ("controller.log" if n == 1 else f"controller-{n}.log" for n in itertools.count(1))
+    target = next(path for name in candidates if not (path := folder.logs / name).exists())
+    return log.rename(target)
 
 
 class _Session:
