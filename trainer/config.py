@@ -18,6 +18,7 @@ def _number_in(value: object) -> object:
     """Read a flag's text as the number that it is; what is none stays as it is."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
+
 _UNKNOWN_FLAG = 2
 """What argparse ends with."""
 

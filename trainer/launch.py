@@ -52,6 +52,8 @@ def torchrun_arguments(settings: TrainerSettings, arguments: Iterable[str]) -> l
         # SIGTERM is ours to forward: torchrun would kill ranks that still save.
         "--signals-to-handle=SIGQUIT",
         "--module",
+        # Else argparse would take our flags for abbreviations of torchrun's.
+        "--",
         "trainer",
         *arguments,
     ]

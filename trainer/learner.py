@@ -21,6 +21,9 @@ from trainer.tensors import collate
 from zeroloop.core.batches import BatchSequence
 from zeroloop.errors import ConfigError
 
+BUCKET_PARAMETERS_MAX = 100_000_000
+"""Most gradient values that are reduced at once."""
+
 _SHARDS = "shards"
 
 
@@ -48,7 +51,9 @@ class Learner:
         self._engine: Any = deepspeed.initialize(
             model=model,
             optimizer=_adamw(model, settings),
-            config=deepspeed_config(settings, self.dtype),
+            config=deepspeed_config(
+                settings, self.dtype, parameters=sum(p.numel() for p in model.parameters())
+            ),
             dist_init_required=False,
         )[0]
 
@@ -141,17 +146,25 @@ class Learner:
         return tensors
 
 
-def deepspeed_config(settings: TrainerSettings, dtype: torch.dtype) -> dict[str, Any]:
+def deepspeed_config(
+    settings: TrainerSettings, dtype: torch.dtype, *, parameters: int
+) -> dict[str, Any]:
     """Return DeepSpeed's configuration.
 
     Micro-batches differ in number and size, so the boundary of accumulation is set by hand
     and DeepSpeed counts one micro-batch per step.
     """
+    # DeepSpeed allocates whole buckets for every pass; its default is 2 GB in 32 bits.
+    bucket = min(parameters, BUCKET_PARAMETERS_MAX)
     config: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "gradient_clipping": settings.gradient_clip,
-        "zero_optimization": {"stage": settings.zero_stage, "contiguous_gradients": True},
+        "zero_optimization": {
+            "stage": settings.zero_stage,
+            "reduce_bucket_size": bucket,
+            "allgather_bucket_size": bucket,
+        },
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1 << 60,
         "wall_clock_breakdown": False,
@@ -176,6 +189,9 @@ def prepare_process(settings: TrainerSettings, *, local_rank: int, ranks_here: i
     if device.type == "cuda":
         torch.cuda.set_device(device)
     torch.use_deterministic_algorithms(settings.deterministic or device.type == "cpu")
+    # It would fill every new tensor, which is for finding reads of unset memory.
+    deterministic: Any = torch.utils.deterministic
+    deterministic.fill_uninitialized_memory = False
     return device
 
 

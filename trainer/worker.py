@@ -15,7 +15,8 @@ from services._server import telemetry
 from trainer.checkpoints import Checkpoints, Identity
 from trainer.config import SERVICE, TrainerSettings
 from trainer.exits import ExitCode
-from trainer.group import GlooGroup, Group, SoloGroup
+from trainer.gloo_group import GlooGroup
+from trainer.group import Group, SoloGroup
 from trainer.grpc_store import GrpcStore
 from trainer.learner import Learner, prepare_process, without_compiled_ops
 from trainer.loop import Schedule, Trainer
@@ -52,7 +53,7 @@ def train(settings: TrainerSettings, place: Place, *, otlp: bool) -> ExitCode:
     folder = resolve_model(settings.model)
     device = prepare_process(settings, local_rank=place.local_rank, ranks_here=place.ranks_here)
     stop = StopRequest()
-    with _process_group(settings, device, place) as group:
+    with process_group(settings, device, place) as group:
         learner = Learner(settings, folder, group, device)
         with _store(settings, stop, leader=leader) as store:
             trainer = _trainer(settings, folder, learner, group, store, stop)
@@ -101,7 +102,7 @@ def _trainer(
 
 
 @contextmanager
-def _process_group(
+def process_group(
     settings: TrainerSettings, device: torch.device, place: Place
 ) -> Generator[Group]:
     """Join the other ranks; DeepSpeed needs a process group even for one."""

@@ -39,7 +39,7 @@ def test_a_bad_sequence_is_named(changes: dict[str, Any], problem: str) -> None:
 
 
 def test_weights_that_do_not_sum_to_1_are_refused() -> None:
-    with pytest.raises(CorruptDataError, match="sum to 0.5, 1 is needed"):
+    with pytest.raises(CorruptDataError, match=r"sum to 0\.5, 1 is needed"):
         check_batch(header(1), [sequence(token_weight=0.25)], vocabulary=64, context_tokens=128)
 
 
