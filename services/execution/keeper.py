@@ -127,6 +127,9 @@ class _Shift:
                 job = await self._next_job(lost)
                 if job is None:
                     return
+                if self._sandbox.lost.is_set():
+                    await self._work.put_back(job)
+                    continue
                 if job.call.abandoned:
                     self._work.drop(job)
                     continue

@@ -1,9 +1,10 @@
 """The pool that callers see: admission, calls, results, health."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from services.execution import selftest
 from services.execution.isolation.launch import Launcher
@@ -18,11 +19,8 @@ from zeroloop.errors import OverloadedError, UnavailableError
 RUN_GUESS_S = 0.02
 """For telling callers when to come back."""
 
-PARSED_PER_TURN = 32
-"""Inputs parsed before the event loop gets its turn."""
-
-STREAM_RUNS_MAX = 512
-"""Runs of one stream that may be under way before more of it is read."""
+CALL_RUNS_MAX = 256
+"""Runs of one call that are jobs or results not yet taken: bounds what a slow reader costs."""
 
 PROBE_S = 30.0
 _PROBE = Program(selftest.KNOWN_PROGRAM, (selftest.KNOWN_INPUT,))
@@ -69,34 +67,30 @@ class Pool:
             OverloadedError: The queue has no room for all of it; nothing was run.
             UnavailableError: No sandbox works; nothing was run.
         """
+        check(programs, limits)
         call = Call()
-        try:
-            await self._submit(call, programs, limits, number=0)
-            while call.unfinished:
-                item = await call.finished.get()
-                assert item is not None
-                yield self._take(call, *item)
-        finally:
-            call.abandon()
+        self._admit(call, programs)
+        async with aclosing(self._results(call, self._submit(call, programs, limits))) as results:
+            async for result in results:
+                yield result
 
     async def stream(
         self, programs: AsyncIterator[tuple[Program, Limits]]
     ) -> AsyncGenerator[Result]:
-        """The same for programs that trickle in; reads no more than it can soon run."""
+        """The same for programs that trickle in."""
         call = Call()
-        feeder = asyncio.create_task(self._feed(call, programs))
-        fed = False
-        try:
-            while not fed or call.unfinished:
-                item = await call.finished.get()
-                if item is None:
-                    await feeder  # raises what went wrong with the requests
-                    fed = True
-                else:
-                    yield self._take(call, *item)
-        finally:
-            feeder.cancel()
-            call.abandon()
+
+        async def submit() -> None:
+            number = 0
+            async for program, limits in programs:
+                check([program], limits)
+                self._admit(call, [program])
+                await self._submit(call, [program], limits, number=number)
+                number += 1
+
+        async with aclosing(self._results(call, submit())) as results:
+            async for result in results:
+                yield result
 
     async def probe(self, quiet_s: float) -> bool:
         """Whether programs run. If none has for `quiet_s`, run one of known outcome."""
@@ -110,40 +104,50 @@ class Pool:
         except (TimeoutError, UnavailableError):
             return False
 
-    async def _feed(self, call: Call, programs: AsyncIterator[tuple[Program, Limits]]) -> None:
-        number = 0
+    async def _results(
+        self, call: Call, submitting: Coroutine[Any, Any, None]
+    ) -> AsyncGenerator[Result]:
+        """Submit while handing out results; what goes wrong with the one ends the other."""
+        submitter = asyncio.create_task(submitting)
+        submitter.add_done_callback(lambda _: call.finished.put_nowait(None))
         try:
-            async for program, limits in programs:
-                while call.unfinished >= STREAM_RUNS_MAX:
-                    call.taken.clear()
-                    await call.taken.wait()
-                await self._submit(call, [program], limits, number=number)
-                number += 1
+            while not submitter.done() or call.unfinished:
+                item = await call.finished.get()
+                if item is None:
+                    submitter.result()  # raises what went wrong with a request
+                else:
+                    yield self._take(call, *item)
         finally:
-            call.finished.put_nowait(None)
+            submitter.cancel()
+            self._work.pending -= call.reserved
+            call.abandon()
 
     async def _submit(
-        self, call: Call, programs: Sequence[Program], limits: Limits, *, number: int
+        self, call: Call, programs: Sequence[Program], limits: Limits, *, number: int = 0
     ) -> None:
-        check(programs, limits)
-        self._admit(sum(len(program.inputs) for program in programs))
-        for program in programs:
-            for index, text in enumerate(program.inputs):
-                if call.unfinished % PARSED_PER_TURN == 0:
-                    await asyncio.sleep(0)
-                run = RunName(program.program_id or str(number), index)
-                order = order_of(program.source, text, limits)
-                call.unfinished += 1
-                if isinstance(order, Outcome):
-                    same = Determinism.YES if program.check_determinism else Determinism.UNKNOWN
-                    call.finished.put_nowait((run, Finished(order, same)))
-                else:
-                    await self._work.put(Job(call, run, order, program.check_determinism))
-            number += 1
+        """Turn admitted runs into jobs, no faster than their results are taken."""
+        runs = [
+            (RunName(program.program_id or str(number + index), place), program, text)
+            for index, program in enumerate(programs)
+            for place, text in enumerate(program.inputs)
+        ]
+        for run, program, text in runs:
+            await call.room_for(CALL_RUNS_MAX)
+            order = order_of(program.source, text, limits)
+            call.unfinished += 1
+            if isinstance(order, Outcome):
+                self._work.pending -= 1
+                same = Determinism.YES if program.check_determinism else Determinism.UNKNOWN
+                call.finished.put_nowait((run, Finished(order, same)))
+            else:
+                await self._work.put(Job(call, run, order, program.check_determinism))
+            call.reserved -= 1
 
-    def _admit(self, runs: int) -> None:
+    def _admit(self, call: Call, programs: Sequence[Program]) -> None:
+        """Reserve room in the queue for all of it, or for nothing."""
         if self.fleet.broken:
             raise UnavailableError(f"no sandbox works: {self.fleet.broken}")
+        runs = sum(len(program.inputs) for program in programs)
         workers = self._size.sandboxes * self._size.workers
         waiting = max(0, self.pending - workers)
         if waiting + runs > self._size.queue_runs_max:
@@ -152,10 +156,11 @@ class Pool:
                 f"{runs} more do not fit: retry later, or with fewer",
                 retry_after_s=max(1.0, self.pending * RUN_GUESS_S / workers),
             )
+        self._work.pending += runs
+        call.reserved += runs
 
     def _take(self, call: Call, run: RunName, finished: Finished) -> Result:
-        call.unfinished -= 1
-        call.taken.set()
+        call.take()
         outcome = finished.outcome
         return Result(
             program_id=run.program_id,

@@ -37,7 +37,8 @@ BASELINE_AT_ONCE_S = 0.5
 """Under limits below this, so much unwatched time would matter: watched from the beginning."""
 
 RECHECK_S = 0.02
-STDERR_LINES = 20
+STDERR_BYTES = 2048
+"""Of what a sandbox has to say, the last part is kept for the error message."""
 
 _ids = itertools.count()
 
@@ -73,7 +74,7 @@ class Sandbox:
         self._flights: dict[int, _Flight] = {}
         self._run_ids = itertools.count(1)
         self._ready = asyncio.Event()
-        self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
+        self._stderr = b""
         self._meter = HostMeter()
         self._loop = asyncio.get_running_loop()
         self._tasks = [asyncio.create_task(task) for task in (self._read(), self._drain())]
@@ -190,7 +191,7 @@ class Sandbox:
         except asyncio.IncompleteReadError:
             pass
         except FrameError as error:
-            self._stderr.append(str(error))
+            self._stderr += f"; {error}".encode()
         finally:
             self._lose()
 
@@ -216,9 +217,8 @@ class Sandbox:
     async def _drain(self) -> None:
         stderr = self._launched.process.stderr
         assert stderr is not None
-        with contextlib.suppress(ValueError):  # a line without an end
-            async for line in stderr:
-                self._stderr.append(line.decode(errors="replace").rstrip())
+        while data := await stderr.read(STDERR_BYTES):
+            self._stderr = (self._stderr + data)[-STDERR_BYTES:]
 
     def _lose(self) -> None:
         if not self.lost.is_set():
@@ -228,7 +228,8 @@ class Sandbox:
                 _settle(flight.done, SandboxLostError(self._why()))
 
     def _why(self) -> str:
-        return "sandbox ended: " + ("; ".join(self._stderr) or "it said nothing")
+        said = "; ".join(self._stderr.decode(errors="replace").split("\n")).strip("; ")
+        return f"sandbox ended: {said or 'it said nothing'}"
 
     # Processor time. The sandbox's clock says when to look; the host's decides.
 

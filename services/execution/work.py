@@ -45,14 +45,27 @@ class Call:
         self.unfinished = 0
         """Runs asked for whose results the caller has not taken."""
 
-        self.taken = asyncio.Event()
-        """Set whenever the caller takes a result."""
+        self.reserved = 0
+        """Runs admitted that are no jobs yet."""
 
+        self._taken = asyncio.Event()
         self.turn = 0.0
         """Of the last job queued; see `Work`."""
 
         self.abandoned = False
         self.running: set[asyncio.Task[Finished]] = set()
+
+    async def room_for(self, runs_max: int) -> None:
+        """Wait until fewer runs are unfinished; give others a turn in any case."""
+        await asyncio.sleep(0)
+        while self.unfinished >= runs_max:
+            self._taken.clear()
+            await self._taken.wait()
+
+    def take(self) -> None:
+        """The caller has taken a result."""
+        self.unfinished -= 1
+        self._taken.set()
 
     def abandon(self) -> None:
         """Nobody waits any more: end what runs, and let what waits be dropped."""
@@ -92,14 +105,13 @@ class Work:
         self._suspects: OrderedDict[bytes, None] = OrderedDict()
         self._clock = clock
         self.pending = 0
-        """Jobs that wait or are under way."""
+        """Runs that were admitted and have not ended, whether they are jobs yet or not."""
 
         self.finished_s = clock()
         """When a program last ran to its end."""
 
     async def put(self, job: Job) -> None:
-        """Queue a new job."""
-        self.pending += 1
+        """Queue a new job, which is pending already."""
         job.call.turn = max(job.call.turn, self._turn) + 1
         late = SUSPECT_TURNS if job.order.source in self._suspects else 0
         await self._push(job, job.call.turn + late)
@@ -117,7 +129,11 @@ class Work:
         """Wait for a job and take it."""
         async with self._arrived:
             while not self._heap:
-                await self._arrived.wait()
+                try:
+                    await self._arrived.wait()
+                except asyncio.CancelledError:
+                    self._arrived.notify()  # the call may have been for us
+                    raise
             turn, _, job = heapq.heappop(self._heap)
             if turn <= job.call.turn:  # a suspect's turn says nothing about the others'
                 self._turn = max(self._turn, turn)
@@ -139,7 +155,7 @@ class Work:
     def drop(self, job: Job) -> None:
         """Forget a job that nobody waits for."""
         self.pending -= 1
-        job.call.unfinished -= 1
+        job.call.take()
 
     def fail_waiting(self, reason: str) -> None:
         """Give every waiting job back as not executed."""

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,10 @@ async def until(holds: Callable[[], bool], *, seconds: float = 10.0) -> None:
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110 (nobody tells)
             await asyncio.sleep(0.02)
+
+
+def working(pool: Pool, sandboxes: int) -> bool:
+    return len(pool.fleet.working) == sandboxes
 
 
 def loops_in(seconds: float) -> int:
@@ -323,3 +328,28 @@ async def test_a_stream_gives_results_while_it_is_written(pool: Pool) -> None:
         answered.set()
 
     assert seen == [("first", "[1, 3]"), ("second", "[2, 4]")]
+
+
+async def test_throughput(scratch: Path) -> None:
+    """Printed for the reader; the floor only catches a broken zygote, on any machine."""
+    programs = [Program(SORT, ("[5, 3, 1, 2, 9, 8, 7]",) * 4)] * 64
+    for sandboxes in (1, 2):
+        async with opened(scratch, sandboxes=sandboxes) as backend:
+            await until(partial(working, backend.pool, sandboxes))
+            started_s = time.monotonic()
+            results = await results_of(backend.pool, *programs)
+            rate = len(results) / (time.monotonic() - started_s)
+        print(f"\nstrict: {rate:.0f} runs/s with {sandboxes} sandboxes of 2 workers")
+
+        assert Counter(result.value for result in results) == {"[1, 2, 3]": 256}
+        assert rate > 5
+
+
+async def test_a_caller_that_leaves_at_once_reserves_nothing(pool: Pool) -> None:
+    for wait_s in (0.0, 0.001, 0.05):
+        call = asyncio.create_task(results_of(pool, *[Program(SORT, ("[1]",) * 64)] * 20))
+        await asyncio.sleep(wait_s)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+
+    await until(lambda: pool.pending == 0)

@@ -163,56 +163,88 @@ class Child:
         )
 
 
+class Peer:
+    """The second interpreter: same files, another hash seed and address layout."""
+
+    def __init__(self, settings: Settings, seed: str, poll: select.poll) -> None:
+        self.poll = poll
+        self.frames = Frames()
+        self.backlog = b""
+        to_peer, self.write_fd = posix.pipe()
+        self.read_fd, from_peer = posix.pipe()
+        self.spawn(settings, seed, to_peer, from_peer)
+        posix.close(to_peer)
+        posix.close(from_peer)
+        # Waiting until it takes an order could be for ever: it may itself be waiting until we
+        # read its answers.
+        posix.set_blocking(self.write_fd, False)
+        poll.register(self.read_fd, select.POLLIN)
+
+    def spawn(self, settings: Settings, seed: str, stdin: int, stdout: int) -> None:
+        words = ["seed=" + seed]
+        words += [w for w in settings.words if w.split("=")[0] not in ("seed", "peer_seed")]
+        environment = dict(posix.environ)
+        environment[b"PYTHONHASHSEED"] = seed.encode()
+        posix.posix_spawn(
+            sys.executable,
+            [sys.executable, "-P", "-s", "-S", "-B", SCRIPT, *words],
+            environment,
+            file_actions=[
+                (posix.POSIX_SPAWN_DUP2, stdin, STDIN),
+                (posix.POSIX_SPAWN_DUP2, stdout, STDOUT),
+            ],
+        )
+
+    def send(self, frame: bytes) -> None:
+        if not self.backlog:
+            self.poll.register(self.write_fd, select.POLLOUT)
+        self.backlog += len(frame).to_bytes(4, "little") + frame
+
+    def write(self) -> None:
+        """It takes something now."""
+        self.backlog = self.backlog[posix.write(self.write_fd, self.backlog) :]
+        if not self.backlog:
+            self.poll.unregister(self.write_fd)
+
+    def read(self) -> list[bytes] | None:
+        """The frames that it has sent; None if it is gone."""
+        data = posix.read(self.read_fd, READ_BYTES)
+        return self.frames.feed(data) if data else None
+
+
 class Supervisor:
     """The loop. Waits for the host, its children and their deadlines; never for one alone."""
 
-    def __init__(self, settings: Settings, run_child: "RunChild") -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.run_child = run_child
         self.children: dict[int, Child] = {}
         self.host = Frames()
-        self.peer: tuple[int, int] | None = None
-        """Pipes to and from the second interpreter."""
-
-        self.peer_frames = Frames()
         self.poll = select.poll()
         self.poll.register(STDIN, select.POLLIN)
-
-    def start_peer(self, seed: str) -> None:
-        """Start the second interpreter: same program, another hash seed and address layout."""
-        to_peer, from_us = posix.pipe()
-        to_us, from_peer = posix.pipe()
-        words = ["seed=" + seed]
-        words += [w for w in self.settings.words if w.split("=")[0] not in ("seed", "peer_seed")]
-        environment = dict(posix.environ)
-        environment[b"PYTHONHASHSEED"] = seed.encode()
-        flags = ["-P", "-s", "-S", "-B"]
-        posix.posix_spawn(
-            sys.executable,
-            [sys.executable, *flags, SCRIPT, *words],
-            environment,
-            file_actions=[
-                (posix.POSIX_SPAWN_DUP2, to_peer, STDIN),
-                (posix.POSIX_SPAWN_DUP2, from_peer, STDOUT),
-            ],
-        )
-        posix.close(to_peer)
-        posix.close(from_peer)
-        self.peer = (from_us, to_us)
-        self.poll.register(to_us, select.POLLIN)
+        self.peer: Peer | None = None
+        if settings.peer_seed is not None:
+            self.peer = Peer(settings, settings.peer_seed, self.poll)
+        # While the peer gets ready, so do we.
+        child = load("child.py", {"__name__": "child", "__builtins__": dict(vars(builtins))})
+        self.run_child: RunChild = child["prepare"](HERE, settings.uid, load)
 
     def serve(self) -> None:
-        if self.peer is None:
+        if self.peer is None:  # else its `A` is passed on, when both are ready
             send(STDOUT, b"A")
         while True:
             for fd, _ in self.poll.poll(self.timeout_ms()):
-                if fd == STDIN:
-                    self.read_host()
-                elif self.peer is not None and fd == self.peer[1]:
-                    self.read_peer(fd)
-                elif not self.children[fd].read():
-                    self.finish(fd)
+                self.handle(fd)
             self.enforce()
+
+    def handle(self, fd: int) -> None:
+        if fd == STDIN:
+            self.read_host()
+        elif self.peer is not None and fd == self.peer.read_fd:
+            self.read_peer(self.peer)
+        elif self.peer is not None and fd == self.peer.write_fd:
+            self.peer.write()
+        elif not self.children[fd].read():
+            self.finish(fd)
 
     def timeout_ms(self) -> int | None:
         if not self.children:
@@ -229,17 +261,16 @@ class Supervisor:
         for frame in self.host.feed(data):
             if frame[:1] == b"K":
                 self.kill(frame)
-                continue
-            if self.peer is not None and int.from_bytes(frame[5:9], "little") != self.settings.seed:
-                send(self.peer[0], frame)
-                continue
-            self.start(Request(frame))
+            elif self.peer is not None and Request(frame).seed != self.settings.seed:
+                self.peer.send(frame)
+            else:
+                self.start(Request(frame))
 
-    def read_peer(self, fd: int) -> None:
-        data = posix.read(fd, READ_BYTES)
-        if not data:
+    def read_peer(self, peer: Peer) -> None:
+        frames = peer.read()
+        if frames is None:
             self.leave()
-        for frame in self.peer_frames.feed(data):
+        for frame in frames or ():
             send(STDOUT, frame)
 
     def leave(self) -> None:
@@ -253,7 +284,7 @@ class Supervisor:
         for child in ours:
             child.kill(frame[5:6])
         if not ours and self.peer is not None:
-            send(self.peer[0], frame)
+            self.peer.send(frame)
 
     def start(self, request: Request) -> None:
         started_s = time.monotonic()
@@ -311,10 +342,7 @@ def main() -> None:
     settings = Settings(sys.argv[1:])
     for name in settings.preload:
         __import__(name)
-    child = load("child.py", {"__name__": "child", "__builtins__": dict(vars(builtins))})
-    supervisor = Supervisor(settings, child["prepare"](HERE, settings.uid, load))
-    if settings.peer_seed is not None:
-        supervisor.start_peer(settings.peer_seed)
+    supervisor = Supervisor(settings)
     gc.collect()
     gc.freeze()
     gc.disable()
