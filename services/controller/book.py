@@ -44,6 +44,11 @@ class RunBook:
         return self._stored.request_id
 
     @property
+    def traceparent(self) -> str:
+        """Trace context in which it was created."""
+        return self._stored.traceparent
+
+    @property
     def folder(self) -> RunFolder:
         """Its places on disk."""
         return self._store.folder(self.run.name)

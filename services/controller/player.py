@@ -12,6 +12,7 @@ from services._server import semconv
 from services.controller import oversight
 from services.controller.book import RunBook
 from services.controller.connections import Connections
+from services.controller.metrics import round_ended, weights_rolled
 from services.controller.options import Settings
 from services.controller.progress import Pace, Progress
 from services.controller.retention import retain_weights
@@ -60,7 +61,7 @@ class Player:
         self._settings = settings
         self._connections = connections
         self._meter = Meter(time.monotonic)
-        self._trace = RoundTrace(book.run.name)
+        self._trace = RoundTrace(book.run.name, book.traceparent)
         self._pace = Pace(time.monotonic, book.run.spec.rounds)
         self._rejected = -1
         self._idle_s = 0.0
@@ -235,6 +236,7 @@ class Player:
     def _note_rolled(self, version: int, rolled: Rolled) -> None:
         status = replace(self._book.run.status, weights_version=version)
         self._book.set_status(status)
+        weights_rolled(version)
         message = (
             f"v{version} on {rolled.replicas} of {rolled.replicas} replicas, paused "
             f"{rolled.paused_s:.2f} s, parity {rolled.parity:.2g}"
@@ -270,6 +272,7 @@ class Player:
             f"trace {trace_id}"
         )
         self._book.emit(EventType.ROUND, message, round_index=known.round, figures=metrics)
+        round_ended(wall_s)
         if known.round > 0:
             for alert in oversight.odd_metrics(metrics, self._metrics):
                 self._warn(known.round, alert, "")

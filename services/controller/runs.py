@@ -8,6 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Protocol
 
+from opentelemetry import trace
+from opentelemetry.context import Context
+
+from services._server import semconv, telemetry
 from services.controller.book import Now, RunBook
 from services.controller.decide import Halt, Observed, Pause, Reason, Services, Spec, Trainer
 from services.controller.loop import run
@@ -33,6 +37,7 @@ from zeroloop.errors import (
 )
 
 logger = logging.getLogger(__name__)
+tracer = trace.get_tracer(__name__, schema_url=semconv.SCHEMA_URL)
 
 PAGE_SIZE = 50
 PAGE_SIZE_MAX = 500
@@ -155,7 +160,11 @@ class Runs:
             created_at=self._now(),
             effective_settings=effective,
         )
-        self._store.save(StoredRun(made, request_id))
+        # A short root: whatever is played later has traces of its own that link to it.
+        with tracer.start_as_current_span(
+            semconv.SPAN_RUN, Context(), attributes={semconv.RUN_NAME: name}
+        ):
+            self._store.save(StoredRun(made, request_id, telemetry.traceparent()))
         book = self._book(name)
         book.set_condition(ConditionType.ACCEPTED, status=True, reason="SpecValid")
         self._begin(book)

@@ -77,6 +77,8 @@ class StoredRun:
 
     run: Run
     request_id: str
+    traceparent: str = ""
+    """W3C trace context of the span that created it."""
 
 
 class RunStore:
@@ -94,7 +96,11 @@ class RunStore:
         folder = self._root / stored.run.name
         new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
-        document = {"request_id": stored.request_id, **_plain(asdict(stored.run))}
+        document = {
+            "request_id": stored.request_id,
+            "traceparent": stored.traceparent,
+            **_plain(asdict(stored.run)),
+        }
         write_atomically(folder / _RUN_FILE, json.dumps(document, indent=2) + "\n")
         if new:
             self._point_latest_at(stored.run.name)
@@ -111,7 +117,7 @@ class RunStore:
         path = self._root / name / _RUN_FILE
         try:
             document = json.loads(path.read_text("utf-8"))
-            return StoredRun(_run(document), document["request_id"])
+            return StoredRun(_run(document), document["request_id"], document["traceparent"])
         except FileNotFoundError:
             raise NotFoundError(f"no run {name!r} in {self._root}") from None
         except (ValueError, KeyError, TypeError) as error:

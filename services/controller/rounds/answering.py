@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from services.controller.metrics import sample_judged
 from services.controller.rounds.game import Game, Turn
 from services.controller.rounds.generating import generate
 from services.controller.rounds.judging import judge
@@ -74,6 +75,7 @@ async def answer(
 
         def judged(judgement: Judgement) -> None:
             one = by_name[judgement.solution_id]
+            sample_judged(questions[one.question].task.kind, judgement.outcome)
             note(Answer(one.question, one.completion, judgement))
 
         await judge(game, solutions, tally, judged)

@@ -15,8 +15,11 @@ tracer = trace.get_tracer(__name__, schema_url=semconv.SCHEMA_URL)
 class RoundTrace:
     """The root span of the round that is played. Its context is stored with the round."""
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, run_traceparent: str = "") -> None:
         self._run = run
+        created = trace.get_current_span(telemetry.context_from(run_traceparent))
+        context = created.get_span_context()
+        self._links = [trace.Link(context)] if context.is_valid else []
         self._round = -1
         self._span: trace.Span | None = None
         self._context = Context()
@@ -32,7 +35,9 @@ class RoundTrace:
             self.end()
             parent = telemetry.context_from(traceparent)
             attributes = self._attributes(turn)
-            self._span = tracer.start_span(semconv.SPAN_ROUND, parent, attributes=attributes)
+            self._span = tracer.start_span(
+                semconv.SPAN_ROUND, parent, attributes=attributes, links=self._links
+            )
             self._context = trace.set_span_in_context(self._span)
             self._round = turn.round
         with _current(self._span):

@@ -1,0 +1,80 @@
+"""`python -m tests.services.fake_trainer`: publishes weights for each batch, without torch.
+
+It keeps the trainer's promises: it leases the oldest batch, publishes before it
+acknowledges, and goes on after a crash where the registry says. Unknown flags are ignored.
+"""
+
+import argparse
+import asyncio
+import os
+from pathlib import Path
+
+from services._server.parent import end_with_parent
+from zeroloop.client.buffer import BufferClient
+from zeroloop.client.channel import open_channel
+from zeroloop.client.token import read_token
+from zeroloop.core import figures
+from zeroloop.core.batches import Weights
+from zeroloop.errors import NotFoundError, UnavailableError
+from zeroloop.weights_folder import building, seal, verify
+
+LEASE_S = 3.0
+
+
+async def main(flags: argparse.Namespace) -> None:
+    """Train for ever."""
+    token = read_token(flags.token_file)
+    async with open_channel(flags.buffer, token=token) as channel:
+        buffer = BufferClient(channel)
+        while True:
+            try:
+                await serve(buffer, flags)
+            except UnavailableError:
+                await asyncio.sleep(0.1)
+
+
+async def serve(buffer: BufferClient, flags: argparse.Namespace) -> None:
+    """Publish the base, then a version for each batch."""
+    try:
+        await buffer.weights.get(flags.run, 0)
+    except NotFoundError:
+        await publish(buffer, flags, 0)
+    while True:
+        leased = await buffer.batches.lease(
+            flags.run, f"fake-{os.getpid()}", lease_s=LEASE_S, wait_s=5
+        )
+        if leased is None:
+            continue
+        sequences = 0
+        _, stream = await buffer.batches.get(flags.run, leased.batch.round)
+        async for _ in stream:
+            sequences += 1
+        await publish(buffer, flags, leased.batch.round)
+        found = {figures.LOSS: 0.5, figures.STEP_S: 0.01, figures.SEQUENCES: float(sequences)}
+        await buffer.batches.ack(leased.lease_token, metrics=found)
+
+
+async def publish(buffer: BufferClient, flags: argparse.Namespace, version: int) -> None:
+    """Write and register a version, the same bytes every time."""
+    final = flags.weights_dir / str(version)
+    if not final.exists():
+        with building(final) as folder:
+            (folder / "config.json").write_text(f'{{"version": {version}}}\n')
+            digest = seal(
+                folder, version=version, parent=version - 1 if version else None, dtype="float32"
+            )
+    else:
+        digest = verify(final).digest
+    await buffer.weights.publish(
+        Weights(run=flags.run, version=version, uri=str(final), manifest_digest=digest)
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--run")
+    parser.add_argument("--buffer")
+    parser.add_argument("--token-file", type=Path)
+    parser.add_argument("--weights-dir", type=Path)
+    end_with_parent(os.getppid())
+    asyncio.run(main(parser.parse_known_args()[0]))

@@ -1,0 +1,191 @@
+"""Runs on this machine with real processes: buffer, reward and controller as they are.
+
+Engine, sandbox pool and trainer are stand-ins, so that a round takes a second and any
+process can be killed at any moment.
+"""
+
+import asyncio
+import json
+import os
+import random
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from services.controller.book import RunBook
+from services.controller.platforms.local.commands import Commands
+from services.controller.platforms.local.platform import LocalPlatform
+from services.controller.platforms.local.process import Command
+from services.controller.preparing import Prepared
+from services.controller.runs import RunPlatform, Runs
+from services.controller.store import RunStore
+from tests.services.test_controller_processes import gone, is_alive, until
+from zeroloop.client.buffer import BufferClient
+from zeroloop.client.channel import open_channel
+from zeroloop.client.token import ensure_token
+from zeroloop.core.rounds import RoundState
+from zeroloop.core.runs import Phase, RunSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = {
+    "samples_per_group": 4,
+    "seed_batch_factor": 2,
+    "rollouts": 2,
+    "inference.engine": "simulated",
+    "evaluate.tasks_per_kind": 3,
+    "keep.weights": 2,
+    "training.failures_max": 100,
+}
+
+
+class Standing(Commands):
+    """Commands with stand-ins for what is heavy."""
+
+    def execution_service(self, port: int) -> Command:
+        return _module(super().execution_service(port), "tests.services.simulated_pool")
+
+    def trainer(self, buffer: str, attempt: int) -> Command:
+        return _module(super().trainer(buffer, attempt), "tests.services.fake_trainer")
+
+
+def _module(command: Command, module: str) -> Command:
+    python, minus_m, _, *rest = command.arguments
+    return replace(command, arguments=[python, minus_m, module, *rest])
+
+
+@dataclass
+class Machine:
+    runs: Runs
+    folder: Path
+    token: str
+    platforms: dict[str, LocalPlatform]
+
+    async def until(self, name: str, *phases: Phase, limit_s: float = 90.0) -> None:
+        await until(lambda: self.runs.get(name).status.phase in phases, limit_s)
+
+    def events(self, name: str) -> list[dict[str, object]]:
+        return [json.loads(line) for line in (self.folder / name / "events.jsonl").open()]
+
+
+@asynccontextmanager
+async def machine(folder: Path) -> AsyncIterator[Machine]:
+    token_file = folder / "token"
+    token = ensure_token(token_file)
+    platforms: dict[str, LocalPlatform] = {}
+
+    def make(book: RunBook, prepared: Prepared) -> RunPlatform:
+        commands = Standing(
+            run=book.run,
+            settings=prepared.settings,
+            folder=book.folder,
+            model=prepared.model,
+            token_file=token_file,
+            environment=dict(os.environ),
+            execution={},
+        )
+        made = LocalPlatform(book, prepared.settings, commands, prepared.heldout)
+        platforms[book.run.name] = made
+        return made
+
+    store = RunStore(folder / "runs")
+    runs = Runs(store, make, lambda: datetime.now(UTC), active_max=1, tick_s=0.1)
+    runs.restore(resume=False)
+    try:
+        yield Machine(runs, folder / "runs", token, platforms)
+    finally:
+        await runs.close()
+
+
+def spec(rounds: int) -> RunSpec:
+    return RunSpec(
+        model=str(ROOT / "models" / "seedling"),
+        preset="seedling",
+        rounds=rounds,
+        seed=7,
+        settings=SETTINGS,
+    )
+
+
+async def rounds_of(here: Machine, name: str) -> list[tuple[int, RoundState]]:
+    target = here.runs.endpoints(name).buffer
+    async with open_channel(target, token=here.token) as channel:
+        page = await BufferClient(channel).rounds.list(name)
+    return [(known.round, known.state) for known in page.rounds]
+
+
+async def test_a_run_is_played_and_its_folder_tells_everything(tmp_path: Path) -> None:
+    async with machine(tmp_path) as here:
+        await here.runs.create("r", spec(3), "q")
+        await here.until("r", Phase.COMPLETED, Phase.FAILED)
+
+        run = here.runs.get("r")
+        assert run.status.phase is Phase.COMPLETED, here.events("r")[-3:]
+        assert run.status.weights_version == 3
+        assert run.status.tasks > 24
+        trained = [(index, RoundState.TRAINED) for index in (1, 2, 3)]
+        assert await rounds_of(here, "r") == [(0, RoundState.COMMITTED), *trained]
+
+    folder = tmp_path / "runs" / "r"
+    events = here.events("r")
+    rounds = [event for event in events if event["type"] == "round"]
+    assert [event["round"] for event in rounds] == [0, 1, 2, 3]
+    assert "loss" in str(rounds[-1]["figures"])
+    evaluated = [event["round"] for event in events if event["type"] == "evaluation"]
+    assert evaluated == [0, 3]
+    assert sorted(path.name for path in (folder / "weights").iterdir()) == ["0", "2", "3"]
+    assert {"buffer.log", "inference.log", "trainer.log"} <= {
+        path.name for path in (folder / "logs").iterdir()
+    }
+    spans = [json.loads(line) for line in (folder / "telemetry" / "spans-reward.jsonl").open()]
+    assert spans
+
+
+async def test_after_stopping_no_process_is_left_and_the_run_goes_on(tmp_path: Path) -> None:
+    async with machine(tmp_path) as here:
+        await here.runs.create("r", spec(50), "q")
+        await until(lambda: here.runs.get("r").status.round >= 1, 90)
+        pids = here.platforms["r"].pids
+        assert set(pids) == {"buffer", "execution", "reward", "inference", "trainer"}
+
+        async with asyncio.timeout(5):
+            await here.runs.stop("r", resumable=True)
+
+        assert all([await gone(pid, 0.5) for pid in pids.values()])
+        assert here.runs.get("r").status.phase is Phase.SUSPENDED
+        played = here.runs.get("r").status.round
+
+        await here.runs.resume("r", played + 1)
+        await here.until("r", Phase.COMPLETED, Phase.FAILED)
+        assert here.runs.get("r").status.phase is Phase.COMPLETED
+        states = dict(await rounds_of(here, "r"))
+        assert states[played + 1] is RoundState.TRAINED
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_whoever_is_killed_every_round_is_played_and_trained_once(
+    tmp_path: Path, seed: int
+) -> None:
+    dice = random.Random(seed)
+    async with machine(tmp_path) as here:
+        await here.runs.create("r", spec(4), "q")
+        await until(lambda: here.runs.get("r").status.phase is Phase.PLAYING, 90)
+        victims = ["buffer", "execution", "reward", "inference", "trainer"]
+        dice.shuffle(victims)
+        for victim in victims:
+            await asyncio.sleep(dice.random() * 2)
+            pid = here.platforms["r"].pids.get(victim, 0)
+            if pid and is_alive(pid):
+                os.kill(pid, signal.SIGKILL)
+
+        await here.until("r", Phase.COMPLETED, Phase.FAILED, limit_s=150)
+
+        assert here.runs.get("r").status.phase is Phase.COMPLETED, here.events("r")[-3:]
+        states = await rounds_of(here, "r")
+        assert states[1:] == [(index, RoundState.TRAINED) for index in (1, 2, 3, 4)]
+    versions = [event["round"] for event in here.events("r") if event["type"] == "weights"]
+    assert versions == sorted(set(versions)), "weights never go back or repeat"
