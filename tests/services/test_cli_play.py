@@ -162,13 +162,14 @@ def test_a_controller_that_dies_is_quoted(start: Start, tmp_path: Path) -> None:
     assert not any(is_running(pid) for pid in pids(tmp_path))
 
 
-def test_a_controller_that_does_not_start_is_quoted(start: Start) -> None:
+def test_a_controller_that_does_not_start_is_quoted(start: Start, tmp_path: Path) -> None:
     process = start("--model", "tiny", mode="refuse")
     _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 1
     assert "controller ended with exit code 1 before it listened" in errors
     assert "port 1 is in use" in errors
+    assert not (tmp_path / "runs").exists()
 
 
 # ---- bad input

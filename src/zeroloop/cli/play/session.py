@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import itertools
 import os
+import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +27,8 @@ from zeroloop.cli.settings import PlaySettings
 from zeroloop.client.token import ensure_token
 from zeroloop.core.runs import EventType, Phase, RunEvent
 from zeroloop.errors import FailedPreconditionError, UnavailableError, ZeroloopError
+
+LOG = "controller.log"
 
 STOP_RUN_S = 1.5
 """How long the controller may take to note that the run was stopped."""
@@ -105,24 +108,20 @@ async def play(
         clock: Monotonic seconds.
     """
     runs_dir = (resumed.path.parent if resumed else Path(wanted.runs_dir)).resolve()
-    runs_dir.mkdir(parents=True, exist_ok=True)
-    log = runs_dir / f".controller-{os.getpid()}.log"
     token = ensure_token()
-    with Interrupts() as interrupts:
-        flags = ["--port", "0", "--runs-folder", str(runs_dir)]
-        child = await start("controller", checkout, flags, log)
+    with Interrupts() as interrupts, _desk(runs_dir) as desk:
+        flags = ["--port", "0", "--runs-folder", str(runs_dir), "--telemetry-dir", str(desk)]
+        child = await start("controller", checkout, flags, desk / LOG)
         interrupts.watch(child)
         try:
             async with aio.connect(child.address, token) as client:
                 run = await _begin(client, wanted, resumed)
                 folder = RunFolder(runs_dir / run.name)
-                child = replace(child, log=_keep_log(log, folder))
+                child = replace(child, log=_clear(desk, folder))
                 session = _Session(client, run, progress, show, clock)
                 message = await session.follow(child, interrupts.stop)
         finally:
             await child.stop(STOP_CONTROLLER_S)
-            # Of a run that was refused nothing stays, and its error says why.
-            log.unlink(missing_ok=True)
     return Ended(
         folder=folder,
         phase=run.phase,
@@ -147,12 +146,39 @@ async def _begin(client: aio.Client, wanted: PlaySettings, resumed: RunFolder | 
     return await client.runs.resume(resumed.name, rounds=wanted.rounds)
 
 
-def _keep_log(log: Path, folder: RunFolder) -> Path:
-    """Move the controller's log among the run's; whoever writes it does not notice."""
-    folder.logs.mkdir(parents=True, exist_ok=True)
-    candidates = ("controller.log" if n == 1 else f"controller-{n}.log" for n in itertools.count(1))
-    target = next(path for name in candidates if not (path := folder.logs / name).exists())
-    return log.rename(target)
+@contextlib.contextmanager
+def _desk(runs_dir: Path) -> Generator[Path]:
+    """A folder for what the controller writes before the run has one.
+
+    It is on the same disk, so that files can be moved while they are written. Of a run that
+    was refused nothing stays: its error says why.
+    """
+    desk = runs_dir / f".controller-{os.getpid()}"
+    try:
+        yield desk
+    finally:
+        shutil.rmtree(desk, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            runs_dir.rmdir()  # Only if it is empty.
+
+
+def _clear(desk: Path, folder: RunFolder) -> Path:
+    """Move what the controller writes into the run's folder, which it does not notice.
+
+    Returns:
+        Where its log is now.
+    """
+    for path in desk.glob("*.jsonl"):
+        path.rename(_free(folder.telemetry, path))
+    return (desk / LOG).rename(_free(folder.logs, desk / LOG))
+
+
+def _free(folder: Path, file: Path) -> Path:
+    """A name like that of `file` which `folder`, of a run that was resumed, does not have yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    suffixes = ("" if n == 1 else f"-{n}" for n in itertools.count(1))
+    names = (f"{file.stem}{suffix}{file.suffix}" for suffix in suffixes)
+    return next(path for name in names if not (path := folder / name).exists())
 
 
 class _Session:
