@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zeroloop import aio
 from zeroloop.core import figures
@@ -35,8 +35,8 @@ class RoundFacts:
 
     round: Round
     figures: Mapping[str, float]
-    roll_s: float = 0.0
-    """Time in which inference exchanged its weights, if known."""
+    told: Mapping[str, float] = field(default_factory=dict[str, float])
+    """What its events told: only the folder of a run has them."""
 
     @property
     def index(self) -> int:
@@ -52,7 +52,7 @@ class RoundFacts:
         """Wall time by stage, training and roll included."""
         seconds = {summary.stage.value: summary.duration_s for summary in self.round.stages}
         seconds["train"] = self.round.metrics.get(figures.STEP_S, 0.0)
-        seconds["roll"] = self.roll_s
+        seconds["roll"] = self.told.get(figures.PAUSED_S, 0.0)
         return {stage: value for stage, value in seconds.items() if value}
 
     @property
@@ -63,7 +63,16 @@ class RoundFacts:
             seconds[summary.stage.value] = summary.figures.get(figures.WALL_S, summary.duration_s)
         # Held-out evaluation happens beside the rounds and would hide what a round takes.
         seconds.pop(Stage.EVALUATE.value, None)
-        return seconds
+        waiting_s = self.told.get(figures.WALL_S, 0.0) - sum(seconds.values())
+        return seconds | ({"other": waiting_s} if waiting_s > 0 else {})
+
+    @property
+    def idle_ratio(self) -> float | None:
+        """Share of the round in which neither engine, sandbox nor optimiser worked."""
+        wall_s = self.told.get(figures.WALL_S, 0.0)
+        return (
+            self.told[figures.IDLE_S] / wall_s if wall_s and figures.IDLE_S in self.told else None
+        )
 
     @property
     def tokens(self) -> int:
@@ -134,20 +143,22 @@ class RunFacts:
 
 
 async def gather(client: aio.Client, run: Run, events: Sequence[RunEvent] = ()) -> RunFacts:
-    """Read a run's rounds, tasks and evaluations; `events` tell how long rolls took."""
-    rolls = {e.round: e.figures for e in events if e.type is EventType.WEIGHTS}
-    paused_s = {index: found.get(figures.PAUSED_S, 0.0) for index, found in rolls.items()}
+    """Read a run's rounds, tasks and evaluations; `events` tell how long rounds took."""
+    told: dict[int, dict[str, float]] = defaultdict(dict)
+    for event in events:
+        if event.type in (EventType.WEIGHTS, EventType.ROUND):
+            told[event.round] |= event.figures
     rounds = await client.rounds.list(run=run.name)
     tasks = await client.tasks.list(run=run.name)
     return RunFacts(
         run=run,
-        rounds=tuple([await _round_facts(client, one, paused_s) for one in rounds]),
+        rounds=tuple([await _round_facts(client, one, told[one.round]) for one in rounds]),
         tasks=tuple(sorted(tasks, key=lambda task: task.sequence)),
         evaluations=tuple(await _evaluations(client, rounds)),
     )
 
 
-async def _round_facts(client: aio.Client, one: Round, paused_s: Mapping[int, float]) -> RoundFacts:
+async def _round_facts(client: aio.Client, one: Round, told: Mapping[str, float]) -> RoundFacts:
     found: dict[str, float] = {}
     missing = [
         stage
@@ -159,7 +170,7 @@ async def _round_facts(client: aio.Client, one: Round, paused_s: Mapping[int, fl
         kinds = {r.index: r.kind for r in proposals if isinstance(r, Episode)}
         for stage in missing:
             found |= computed(await _records(client, one, stage), kinds)
-    return RoundFacts(one, {**found, **one.metrics}, paused_s.get(one.round, 0.0))
+    return RoundFacts(one, {**found, **one.metrics}, told)
 
 
 def _carries(metrics: Mapping[str, float], name: str) -> bool:

@@ -45,7 +45,11 @@ def summary(
 
 
 def summarise(facts: RunFacts) -> dict[str, Any]:
-    """Return the figures of a run by name. Ratios in [0, 1], durations in seconds."""
+    """Return the figures of a run by name. Ratios in [0, 1], durations in seconds.
+
+    Stages that overlap count their whole time each, so theirs can add up to more than the
+    run's.
+    """
     played = facts.played
     return {
         "run": facts.run.name,
@@ -72,6 +76,7 @@ def summarise(facts: RunFacts) -> dict[str, Any]:
         "tokens": sum(one.tokens for one in facts.rounds),
         "executions": dict(sum((one.runs for one in facts.rounds), Counter[str]())),
         "seconds_per_stage": _seconds(facts),
+        "idle_ratio": _idle(facts),
         "seconds": duration_s(facts),
     }
 
@@ -116,6 +121,12 @@ def told(summary: dict[str, Any]) -> list[str]:
 def _mean(facts: RunFacts, name: str, kind: Kind | None = None) -> float | None:
     values = [value for one in facts.played if (value := one.of(name, kind)) is not None]
     return sum(values) / len(values) if values else None
+
+
+def _idle(facts: RunFacts) -> float | None:
+    """Mean share of a round in which neither engine, sandbox nor optimiser worked."""
+    known = [ratio for one in facts.played if (ratio := one.idle_ratio) is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _seconds(facts: RunFacts) -> dict[str, float]:

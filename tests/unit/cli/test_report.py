@@ -35,7 +35,9 @@ def facts_of(recorded: RecordedRun) -> RunFacts:
     last = recorded.rounds[-1].round
     return RunFacts(
         run=recorded.run,
-        rounds=tuple(RoundFacts(one, one.metrics, 0.6) for one in recorded.rounds),
+        rounds=tuple(
+            RoundFacts(one, one.metrics, {"wall_s": 44.0, "idle_s": 4.4}) for one in recorded.rounds
+        ),
         tasks=recorded.tasks,
         evaluations=(Evaluation(0, accuracies(0)), Evaluation(last, accuracies(last))),
     )
@@ -132,6 +134,14 @@ def test_a_run_without_rounds_still_has_a_page(facts: RunFacts) -> None:
 )
 def test_the_verdict_claims_no_more_than_the_interval_allows(gain: int, words: str) -> None:
     assert words in verdict({Kind.DEDUCTION: change(gain)})
+
+
+def test_a_round_accounts_for_every_second(facts: RunFacts) -> None:
+    one = facts.played[0]
+
+    assert sum(one.wall_seconds.values()) == pytest.approx(44.0)
+    assert "evaluate" not in one.wall_seconds
+    assert one.idle_ratio == pytest.approx(0.1)
 
 
 # ---- pictures
