@@ -48,7 +48,7 @@ def _truncated(outcome: Outcome) -> bool:
 
 PROOFS = [
     Proof("endless loop", "while True: pass", _status(RunStatus.TIMEOUT, "cpu"), _BUSY),
-    Proof("sleep", "import time; time.sleep(9)", _status(RunStatus.TIMEOUT, "wall"), _IDLE),
+    Proof("sleep", "from time import sleep; sleep(9)", _status(RunStatus.TIMEOUT, "wall"), _IDLE),
     Proof("8 GiB block", "bytearray(8 << 30)", _status(RunStatus.OOM)),
     Proof(
         "0.8 times the memory limit",

@@ -20,7 +20,7 @@ from services.execution.pool import Pool
 from services.execution.settings import ExecutionSettings
 from zeroloop.core.execution import Determinism, Isolation, Limits, Program, Result
 from zeroloop.core.tasks import RunStatus
-from zeroloop.errors import OverloadedError
+from zeroloop.errors import ConfigError, OverloadedError
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = Limits(cpu_time_s=0.3, wall_time_s=1.0)
@@ -302,6 +302,26 @@ async def test_sandboxes_are_replaced_after_their_share_of_runs(scratch: Path) -
 
         assert Counter(result.value for result in results) == {"[1, 2]": 100}
         assert backend.pool.fleet.replaced >= 1
+
+
+async def test_preloaded_modules_are_there_and_see_the_same_environment(scratch: Path) -> None:
+    source = (
+        "import sys\n"
+        "there = 'collections' in sys.modules, 'os' in sys.modules\n"
+        "import os\n"
+        "def f(): return there, sorted(os.environ)\n"
+    )
+    async with opened(scratch, preload=("collections", "os")) as backend:
+        [result] = await results_of(backend.pool, Program(source, check_determinism=True))
+
+    assert result.value == "((True, True), ['LC_ALL', 'PATH', 'PYTHONHASHSEED'])"
+    assert result.determinism is Determinism.YES
+
+
+async def test_a_module_that_cannot_be_preloaded_stops_the_service(scratch: Path) -> None:
+    with pytest.raises(ConfigError, match="No module named 'nonsense'"):
+        async with opened(scratch, preload=("nonsense",)):
+            pass
 
 
 async def test_a_full_queue_turns_callers_away(scratch: Path) -> None:

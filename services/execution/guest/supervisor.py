@@ -340,9 +340,9 @@ def load(name: str, namespace: dict[str, object]) -> "dict[str, Any]":
 
 def main() -> None:
     settings = Settings(sys.argv[1:])
-    for name in settings.preload:
-        __import__(name)
     supervisor = Supervisor(settings)
+    for name in settings.preload:  # after the environment has been cleared
+        __import__(name)
     gc.collect()
     gc.freeze()
     gc.disable()

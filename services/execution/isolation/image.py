@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,9 @@ LAYOUT = 1
 """Raise it when the way images are made changes."""
 
 BUILD_S = 120.0
+UNUSED_S = 30 * 24 * 3600.0
+"""Images are about 60 MB each, and every change of the runner makes a new one."""
+
 _ZIG = [sys.executable, "-m", "ziglang"]
 """A C compiler that comes from PyPI."""
 
@@ -73,7 +77,17 @@ def ensure_image(interpreter: Interpreter, cache: Path) -> Image:
             raise ConfigError(f"cannot make the sandbox image in {folder}: {error}") from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+        _forget_unused(folder.parent)
+    with contextlib.suppress(OSError):  # a cache may be read-only
+        digest_file.touch()
     return Image(folder / "root", digest_file.read_text().strip(), interpreter)
+
+
+def _forget_unused(images: Path) -> None:
+    """Remove images that no service has started with for long."""
+    for digest_file in images.glob("*/digest"):
+        if time.time() - digest_file.stat().st_mtime > UNUSED_S:
+            shutil.rmtree(digest_file.parent, ignore_errors=True)
 
 
 def _key(interpreter: Interpreter) -> str:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,22 @@ def test_a_full_disk_leaves_no_half_an_image(
         ensure_image(probe(Path(sys.executable)), tmp_path)
 
     assert list((tmp_path / "sandbox").iterdir()) == []
+
+
+def test_images_that_nobody_uses_are_removed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, age_days in (("old", 31), ("young", 29)):
+        digest = tmp_path / "sandbox" / name / "digest"
+        digest.parent.mkdir(parents=True)
+        digest.write_text("sha256:0")
+        then_s = time.time() - age_days * 24 * 3600
+        os.utime(digest, (then_s, then_s))
+
+    made = ensure_image(probe(Path(sys.executable)), tmp_path)
+
+    assert set((tmp_path / "sandbox").iterdir()) == {made.root.parent, tmp_path / "sandbox/young"}
+    assert ensure_image(made.interpreter, tmp_path) == made
 
 
 def test_libraries_that_are_missing_are_told_apart(
