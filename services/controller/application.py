@@ -11,6 +11,7 @@ from services._server import Health
 from services.controller.book import RunBook
 from services.controller.config import ControllerSettings
 from services.controller.preparing import Prepared
+from services.controller.run_spans import RunSpans
 from services.controller.runs import RunPlatform, Runs
 from services.controller.servicer import RunServicer
 from services.controller.store import RunStore
@@ -34,6 +35,8 @@ async def controller(
     token_file = (settings.token_file or token_path(environment)).resolve()
     token = ensure_token(token_file)
     store = RunStore(settings.runs_folder.resolve())
+    spans = RunSpans()
+    spans.install()
 
     def make(book: RunBook, prepared: Prepared) -> RunPlatform:
         commands = Commands(
@@ -45,7 +48,7 @@ async def controller(
             environment=environment,
             execution=settings.execution,
         )
-        return LocalPlatform(book, prepared.settings, commands, prepared.heldout)
+        return LocalPlatform(book, prepared.settings, commands, prepared.heldout, spans)
 
     runs = Runs(
         store,

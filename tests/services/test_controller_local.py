@@ -22,6 +22,7 @@ from services.controller.platforms.local.commands import Commands
 from services.controller.platforms.local.platform import LocalPlatform
 from services.controller.platforms.local.process import Command
 from services.controller.preparing import Prepared
+from services.controller.run_spans import RunSpans
 from services.controller.runs import RunPlatform, Runs
 from services.controller.store import RunStore
 from tests.services.test_controller_processes import gone, is_alive, until
@@ -88,7 +89,7 @@ async def machine(folder: Path) -> AsyncIterator[Machine]:
             environment=dict(os.environ),
             execution={},
         )
-        made = LocalPlatform(book, prepared.settings, commands, prepared.heldout)
+        made = LocalPlatform(book, prepared.settings, commands, prepared.heldout, RunSpans())
         platforms[book.run.name] = made
         return made
 

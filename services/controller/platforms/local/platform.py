@@ -28,6 +28,7 @@ from services.controller.platforms.local.services import LocalServices, running
 from services.controller.platforms.local.trainer import LocalTrainer
 from services.controller.player import Player
 from services.controller.rounds.game import HeldOut
+from services.controller.run_spans import RunSpans
 from services.controller.steps import steps_of
 from zeroloop.client.buffer import BufferClient
 from zeroloop.client.channel import open_channel
@@ -56,12 +57,18 @@ class LocalPlatform:
     """One run. Everything it starts ends with `close`."""
 
     def __init__(
-        self, book: RunBook, settings: Settings, commands: Commands, heldout: Sequence[HeldOut]
+        self,
+        book: RunBook,
+        settings: Settings,
+        commands: Commands,
+        heldout: Sequence[HeldOut],
+        spans: RunSpans,
     ) -> None:
         self._book = book
         self._settings = settings
         self._commands = commands
         self._heldout = heldout
+        self._spans = spans
         self._stack = AsyncExitStack()
         self._services: LocalServices | None = None
         self._player: Player | None = None
@@ -148,6 +155,7 @@ class LocalPlatform:
 
     async def _ensure_services(self) -> None:
         if self._services is None:
+            self._stack.enter_context(self._spans.into(self._commands.folder.telemetry))
             children = running(
                 self._commands, self._first_weights, self._on_death, grace_s=STOP_GRACE_S
             )
