@@ -104,8 +104,13 @@ def run(arguments: list[str] | None = None, environ: Mapping[str, str] | None = 
         # The reader of a pipe, such as `head`, has seen enough; nothing may be flushed to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # A full disk, a folder without permission: the system's words and the place say it.
+        place = f"{error.filename}: " if error.filename else ""
+        _complain(f"{place}{error.strerror or error}")
+        return EXIT_FAILED
     return code if isinstance(code, int) else 0
 
 
-def _complain(error: ZeroloopError) -> None:
+def _complain(error: ZeroloopError | str) -> None:
     click.echo(f"zeroloop: {error}", err=True)

@@ -257,6 +257,14 @@ def test_nobody_listening_is_one_line(zeroloop: Call) -> None:
     assert errors.startswith("zeroloop: nothing answers at 127.0.0.1:1; start the service")
 
 
+def test_a_place_that_cannot_be_written_is_named(zeroloop: Call) -> None:
+    code, _, errors = zeroloop("report", "demo", "--output", "/proc/nowhere/report.html")
+
+    assert code == 1
+    assert errors.startswith("zeroloop: /proc/nowhere/.report.html")
+    assert errors.endswith("No such file or directory\n")
+
+
 def test_a_failing_program_fails_the_command(zeroloop: Call) -> None:
     code, printed, _ = zeroloop("exec", "def f(x): boom", "1")
 
