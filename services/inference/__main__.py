@@ -35,9 +35,12 @@ def leave(code: int) -> None:
 
 
 if __name__ == "__main__":
+    # Python imports the main module again in the processes that it spawns, but not one whose
+    # name ends in `.__main__`. Without a spec it goes by the file, see below.
+    __spec__ = None
     leave(main())
 elif __name__ == "__mp_main__":
-    # A process that vLLM spawned: Python imports the main module again in it, first thing.
+    # A process of vLLM, before anything else happens in it.
     from services.inference.orphans import end_when_orphaned
 
     end_when_orphaned(int(os.environ.get(PARENT_VARIABLE, os.getppid())))

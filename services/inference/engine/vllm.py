@@ -42,6 +42,8 @@ WATCH_EVERY_S = 0.25
 SHUTDOWN_S = 5.0
 """How long the engine's processes may take to end."""
 
+_RELOAD = "services.inference.engine.vllm_worker.ReloadTied"
+
 _IN_CORE = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 
 _REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
@@ -178,7 +180,7 @@ class VllmEngine:
         """
         try:
             await self._llm.pause_generation(mode="wait", clear_cache=True)
-            await self._llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
+            await self._llm.collective_rpc("reload_everything", args=(folder,))
             await self._llm.update_weight_version(str(version))
             await self._llm.resume_generation()
         except Exception as error:
@@ -238,6 +240,7 @@ def _start(folder: str, settings: VllmSettings) -> "AsyncLLM":
             trust_remote_code=False,
             disable_log_stats=True,
             use_tqdm_on_load=False,
+            worker_extension_cls=_RELOAD,
             **_device_arguments(folder, settings),
         )
         return AsyncLLM.from_engine_args(arguments)
