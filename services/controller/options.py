@@ -112,6 +112,10 @@ class Limits(_Section):
     judge_batch_max: int = Field(default=32, ge=1, le=256)
     """Proposals or answers in one call to the reward service."""
 
+    gather_s: float = Field(default=0.03, ge=0, le=10)
+    """How long a call to the reward service waits for more items to take along. One call per
+    answer would cost more than the judging."""
+
     unavailable_s: float = Field(default=300.0, ge=0, le=86_400)
     """How long a stage waits for a service that is down before it gives up; the run then
     plays the stage again."""

@@ -87,6 +87,7 @@ async def answer(
             read,
             batch_max=limits.judge_batch_max,
             batches_max=limits.judge_calls_max,
+            gather_s=limits.gather_s,
         )
 
 

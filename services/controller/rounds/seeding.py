@@ -154,6 +154,7 @@ async def _propose(game: Game, turn: Turn, asked: Sequence[_Asked], tally: Tally
             read,
             batch_max=limits.judge_batch_max,
             batches_max=limits.validate_calls_max,
+            gather_s=limits.gather_s,
         )
     tally.count_runs(inner.runs)
     tally.not_executed += inner.not_executed

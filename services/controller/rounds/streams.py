@@ -16,6 +16,10 @@ class Source(Protocol[T_co]):
         """Wait for items and return up to `count_max` of them; none: there will be no more."""
         ...
 
+    async def take_now(self, count_max: int) -> Sequence[T_co]:
+        """Return up to `count_max` of the items that are there, without waiting for any."""
+        ...
+
 
 class Relay(Generic[T]):
     """Items that any number of readers see, each from the first one on. Keeps them all."""
@@ -60,6 +64,11 @@ class _RelayReader(Generic[T]):
         self._start += len(taken)
         return taken
 
+    async def take_now(self, count_max: int) -> Sequence[T]:
+        taken = self._relay.items[self._start : self._start + count_max]
+        self._start += len(taken)
+        return taken
+
 
 class Pipe(Generic[T]):
     """Items for one reader; whoever puts waits while `capacity` of them are not taken."""
@@ -87,6 +96,11 @@ class Pipe(Generic[T]):
         """See `Source.take`."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._items or self._closed)
+        return await self.take_now(count_max)
+
+    async def take_now(self, count_max: int) -> Sequence[T]:
+        """See `Source.take_now`."""
+        async with self._changed:
             taken = [self._items.popleft() for _ in range(min(count_max, len(self._items)))]
             self._changed.notify_all()
             return taken
@@ -100,6 +114,10 @@ class Listed(Generic[T]):
 
     async def take(self, count_max: int) -> Sequence[T]:
         """See `Source.take`."""
+        return await self.take_now(count_max)
+
+    async def take_now(self, count_max: int) -> Sequence[T]:
+        """See `Source.take_now`."""
         return [self._rest.popleft() for _ in range(min(count_max, len(self._rest)))]
 
 
@@ -115,11 +133,13 @@ async def work_through(
     *,
     batch_max: int,
     batches_max: int,
+    gather_s: float = 0.0,
 ) -> None:
     """Hand what is available to `work` in batches, a bounded number of them at once.
 
     A batch is taken only when there is a place for it, so that it grows while all places
-    are busy. The first error ends the others and is raised as it is.
+    are busy. One that is not full waits `gather_s` for more. The first error ends the others
+    and is raised as it is.
     """
     places = asyncio.Semaphore(batches_max)
 
@@ -132,9 +152,12 @@ async def work_through(
     async def feed(group: asyncio.TaskGroup) -> None:
         while True:
             await places.acquire()
-            batch = await source.take(batch_max)
+            batch = [*await source.take(batch_max)]
             if not batch:
                 return
+            if gather_s and len(batch) < batch_max:
+                await asyncio.sleep(gather_s)
+                batch += await source.take_now(batch_max - len(batch))
             group.create_task(place(batch))
 
     async with together() as group:

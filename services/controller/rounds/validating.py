@@ -39,6 +39,7 @@ async def validate(
         work,
         batch_max=limits.judge_batch_max,
         batches_max=limits.validate_calls_max,
+        gather_s=limits.gather_s,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from services.controller.options import PlayOptions
+from services.controller.options import Pipeline, PlayOptions
 from services.controller.rounds.asking import Patience
 from services.controller.rounds.engine import RoundEngine, missing_steps
 from services.controller.rounds.game import Game, HeldOut, Turn
@@ -49,7 +49,7 @@ class World:
     """One run with everything that outlives a crash."""
 
     settings: AlgorithmSettings = SMALL
-    play: PlayOptions = field(default_factory=PlayOptions)
+    play: PlayOptions = field(default_factory=lambda: options())
     faults: Faults = field(default_factory=Faults)
     reports: list[tuple[int, Step, Mapping[str, float]]] = field(default_factory=list)
     clock_s: float = 0.0
@@ -108,8 +108,12 @@ class World:
         )
 
 
+def options(**limits: float) -> PlayOptions:
+    return PlayOptions.model_validate({"limits": {"gather_s": 0, **limits}})
+
+
 def overlapping(value: bool) -> PlayOptions:
-    return PlayOptions.model_validate({"pipeline": {"overlap": value}})
+    return options().model_copy(update={"pipeline": Pipeline(overlap=value)})
 
 
 async def play_two_rounds(world: World) -> World:
@@ -298,7 +302,7 @@ async def test_a_model_that_no_prompt_fits_is_refused_with_the_remedy() -> None:
 
 
 async def test_a_model_that_proposes_nothing_valid_is_refused_with_the_remedy() -> None:
-    play = PlayOptions.model_validate({"limits": {"seed_attempts_max": 2}})
+    play = options(seed_attempts_max=2)
     world = World(settings=replace(SMALL, samples_per_group=64), play=play)
     world.reward.rejects_everything = True
 

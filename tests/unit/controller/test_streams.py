@@ -82,3 +82,23 @@ async def test_the_first_error_ends_the_others_and_is_raised_as_it_is() -> None:
             group.create_task(fail())
 
     assert ended == ["forever"]
+
+
+async def test_a_batch_that_is_not_full_waits_for_more() -> None:
+    relay: Relay[int] = Relay()
+    batches: list[list[int]] = []
+
+    async def work(batch: Sequence[int]) -> None:
+        batches.append(list(batch))
+
+    async def write() -> None:
+        for item in range(4):
+            relay.put(item)
+            await asyncio.sleep(0)
+        relay.close()
+
+    async with together() as group:
+        group.create_task(write())
+        await work_through(relay.reader(), work, batch_max=3, batches_max=1, gather_s=0.01)
+
+    assert batches == [[0, 1, 2], [3]]
