@@ -20,7 +20,7 @@ from collections.abc import AsyncGenerator, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from services.inference.engine.base import Drawn, EngineInfo
 from services.inference.model_folder import tokenizer_digest
@@ -229,23 +229,28 @@ def _start(folder: str, settings: VllmSettings) -> "AsyncLLM":
             f"vLLM is not installed ({error}); `make setup` installs it, or use --engine simulated"
         ) from error
     try:
-        arguments = AsyncEngineArgs(
-            model=folder,
-            max_model_len=settings.context_tokens or cast("int", None),
-            max_num_seqs=settings.sequences_concurrent_max,
-            tensor_parallel_size=settings.tensor_parallel_size,
-            # Those of the distribution that was sampled from, as the trainer computes them.
-            logprobs_mode="processed_logprobs",
-            max_logprobs=1,
-            trust_remote_code=False,
-            disable_log_stats=True,
-            use_tqdm_on_load=False,
-            worker_extension_cls=_RELOAD,
-            **_device_arguments(folder, settings),
-        )
-        return AsyncLLM.from_engine_args(arguments)
+        return AsyncLLM.from_engine_args(AsyncEngineArgs(**engine_arguments(folder, settings)))
     except Exception as error:
         raise ConfigError(f"vLLM did not start with model {folder!r}: {error}") from error
+
+
+def engine_arguments(folder: str, settings: VllmSettings) -> dict[str, Any]:
+    """Return vLLM's engine arguments for the model in `folder` on this machine's device."""
+    arguments: dict[str, Any] = {
+        "model": folder,
+        "max_num_seqs": settings.sequences_concurrent_max,
+        "tensor_parallel_size": settings.tensor_parallel_size,
+        # Those of the distribution that was sampled from, as the trainer computes them.
+        "logprobs_mode": "processed_logprobs",
+        "max_logprobs": 1,
+        "trust_remote_code": False,
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+        "worker_extension_cls": _RELOAD,
+    }
+    if settings.context_tokens:
+        arguments["max_model_len"] = settings.context_tokens
+    return arguments | _device_arguments(folder, settings)
 
 
 def _device_arguments(folder: str, settings: VllmSettings) -> dict[str, Any]:
