@@ -14,8 +14,8 @@ ROUND_ATTRIBUTE = "zeroloop.round.index"
 _OWN = "zeroloop."
 
 _NOUNS = {
-    "zeroloop.batch.size": "items",
-    "zeroloop.train.world_size": "ranks",
+    "zeroloop.batch.size": "item",
+    "zeroloop.train.world_size": "rank",
     "zeroloop.weights.version": "weights v",
 }
 
@@ -66,16 +66,18 @@ class Node:
 def read_spans(folder: Path) -> list[Span]:
     """Read every span file of a telemetry folder.
 
-    A line that is cut off, because its process was killed, is left out.
+    A line that is cut off, because its process was killed, is left out, and so is a span that
+    stands there twice, because two exporters wrote it.
     """
-    spans: list[Span] = []
+    spans: dict[tuple[str, str], Span] = {}
     for path in sorted(folder.glob("spans*.jsonl")):
         for line in path.read_text("utf-8", errors="replace").splitlines():
             try:
-                spans.append(_span(json.loads(line)))
+                span = _span(json.loads(line))
             except (ValueError, KeyError, TypeError):
                 continue
-    return spans
+            spans[span.trace_id, span.span_id] = span
+    return list(spans.values())
 
 
 def round_tree(spans: Sequence[Span], round_index: int) -> Node:
@@ -158,11 +160,12 @@ def _rows(parent: Node, indent: str, depth: int) -> list[tuple[str, Node, str]]:
     latest: Node | None = None
     for child in parent.children:
         last = child is parent.children[-1]
-        overlaps = latest is not None and child.start_ns < latest.end_ns
-        note = f"   (overlaps {_short_name(latest)})" if overlaps and latest else ""
-        rows.append(
-            (indent + ("\u2514\u2500 " if last else "\u251c\u2500 ") + child.name, child, note)
-        )
+        note = ""
+        # Of calls this would be no news: they are made side by side on purpose.
+        if latest is not None and child.name.startswith(_OWN) and child.start_ns < latest.end_ns:
+            note = f"   (overlaps {_short_name(latest)})"
+        branch = "\u2514\u2500 " if last else "\u251c\u2500 "
+        rows.append((indent + branch + _shown_name(child), child, note))
         rows += _rows(child, indent + ("   " if last else "\u2502  "), depth - 1)
         if latest is None or child.end_ns > latest.end_ns:
             latest = child
@@ -181,7 +184,8 @@ def _detail(node: Node) -> str:
         if noun.endswith(" v"):
             words.append(f"{noun}{max(values)}")
         else:
-            words.append(f"{sum(values)} {noun}")
+            total = sum(values)
+            words.append(f"{total} {noun}{'' if total == 1 else 's'}")
     if failed := sum(span.status == "ERROR" for span in node.spans):
         words.append("FAILED" if len(node.spans) == 1 else f"{failed} FAILED")
     return "  ".join(words)
@@ -189,6 +193,12 @@ def _detail(node: Node) -> str:
 
 def _duration(node: Node) -> str:
     return short((node.end_ns - node.start_ns) / 1e9)
+
+
+def _shown_name(node: Node) -> str:
+    """A call without its package: `RewardService/JudgeSolutions`."""
+    package, _, method = node.name.rpartition("/")
+    return f"{package.rpartition('.')[2]}/{method}" if package else node.name
 
 
 def _short_name(node: Node) -> str:

@@ -171,6 +171,19 @@ def test_a_curve_has_a_dot_for_each_round_and_its_name_at_the_end() -> None:
     ]
 
 
+def test_a_short_run_is_drawn_through_its_dots_and_a_long_one_smoothed() -> None:
+    def off_the_dots(rounds: int) -> int:
+        zigzag = [(float(i), 0.2 + 0.4 * (i % 2)) for i in range(rounds)]
+        root = parsed(curves([Series("a", "a", zigzag)], alt=""))
+        (drawn,) = root.findall(f"{NS}polyline")
+        dots = [float(circle.get("cy", "0")) for circle in root.findall(f"{NS}circle")]
+        line = [float(point.split(",")[1]) for point in (drawn.get("points") or "").split()]
+        return sum(all(abs(y - dot) > 0.1 for dot in dots) for y in line)
+
+    assert off_the_dots(5) == 0
+    assert off_the_dots(20) == 20
+
+
 def test_higher_values_are_drawn_higher() -> None:
     root = parsed(curves([Series("a", "a", [(1, 0.1), (2, 0.9)])], alt=""))
 

@@ -94,6 +94,14 @@ def test_an_unknown_round_says_which_are_known() -> None:
         round_tree(ROUND, 7)
 
 
+def test_a_call_is_shown_without_its_package() -> None:
+    call = span("/zeroloop.reward.v1.RewardService/JudgeSolutions", "j", "p", 3, 4)
+
+    lines = render(round_tree([*ROUND, call], 41), depth=2)
+
+    assert "│  └─ RewardService/JudgeSolutions " in lines[3]
+
+
 def test_span_files_survive_a_kill(tmp_path: Path) -> None:
     line = {
         "name": "zeroloop.round",

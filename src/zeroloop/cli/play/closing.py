@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from zeroloop.cli.durations import short
 from zeroloop.cli.facts import RunFacts
+from zeroloop.cli.play.progress import KINDS
 from zeroloop.cli.summary import duration_s
 from zeroloop.core.heldout import Change
 from zeroloop.core.tasks import Kind
@@ -34,7 +35,8 @@ def heldout_lines(changes: dict[Kind, Change]) -> list[str]:
     """Held-out accuracy after learning and its change, a line per kind."""
     settled = any(change.difference.excludes_zero for change in changes.values())
     lines: list[str] = []
-    for kind, change in changes.items():
+    for kind in (kind for kind in KINDS if kind in changes):
+        change = changes[kind]
         d = change.difference
         lines.append(
             f"  {'held-out' if not lines else '':<11}{kind:<10}{change.after.mean * 100:5.1f} % "

@@ -161,8 +161,14 @@ def _introduce(wanted: PlaySettings, resumed: RunFolder | None) -> None:
     click.echo(f"  settings   {rounds}, preset {name}{set_text}")
     changed = departures(wanted.algorithm, preset(name))
     if changed:
-        listed = ", ".join(f"{d.name} {d.value} ({d.paper})" for d in changed)
+        listed = ", ".join(f"{d.name} {_told(d.value)} ({_told(d.paper)})" for d in changed)
         click.echo(f"  departs    from the paper in {listed}")
+
+
+def _told(value: object) -> str:
+    if isinstance(value, list):
+        return "+".join(str(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _close(ended: Ended, environ: Mapping[str, str]) -> int:

@@ -15,7 +15,7 @@ START = "start"
 
 BAR_CELLS = 16
 LABEL_CELLS = 13
-_KINDS = (Kind.DEDUCTION, Kind.ABDUCTION, Kind.INDUCTION)
+KINDS = (Kind.DEDUCTION, Kind.ABDUCTION, Kind.INDUCTION)
 """In the order of display: from the easiest to understand to the hardest."""
 
 _SERVICES = ("buffer", "execution", "reward", "inference", "trainer")
@@ -150,7 +150,7 @@ def evaluation_line(event: RunEvent) -> str:
     known = event.figures
     parts: list[str] = []
     tasks = 0
-    for kind in _KINDS:
+    for kind in KINDS:
         accuracy = known.get(by_kind(figures.HELDOUT_ACCURACY, kind))
         if accuracy is None:
             continue
@@ -217,7 +217,7 @@ def _quality(known: Mapping[str, float], weights_version: int) -> list[str]:
 
 
 def _solver(known: Mapping[str, float], *, short_names: bool = False) -> str:
-    accuracies = {kind: known.get(by_kind(figures.SOLVER_ACCURACY, kind)) for kind in _KINDS}
+    accuracies = {kind: known.get(by_kind(figures.SOLVER_ACCURACY, kind)) for kind in KINDS}
     return "  ".join(
         f"{kind[:3] if short_names else kind} {percent(accuracy)}"
         for kind, accuracy in accuracies.items()

@@ -168,7 +168,8 @@ def _clear(desk: Path, folder: RunFolder) -> Path:
     Returns:
         Where its log is now.
     """
-    for path in desk.glob("*.jsonl"):
+    # Its spans it keeps there by itself.
+    for path in desk.glob("metrics-*.jsonl"):
         path.rename(_free(folder.telemetry, path))
     return (desk / LOG).rename(_free(folder.logs, desk / LOG))
 

@@ -26,6 +26,9 @@ Write = Callable[[float], str]
 SMOOTH_ROUNDS = 5
 """Rounds that the line of a curve averages over; single rounds are dots."""
 
+SMOOTH_FROM_ROUNDS = 10
+"""Of fewer rounds the line goes through every dot."""
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
@@ -67,7 +70,7 @@ def curves(series: Sequence[Series], *, alt: str, ratio: bool = True) -> str:
     y_of = Scale(low, high, height - bottom, top)
     write = percent if ratio else _number
     parts = [_y_axis(y_of, left, width - right, write), _rounds_axis(x_of, height - bottom)]
-    ends = [smooth(one.points, SMOOTH_ROUNDS)[-1][1] for one in drawn]
+    ends = [_line(one)[-1][1] for one in drawn]
     labels = spread([y_of(y) for y in ends], 15, top, height - bottom)
     for one, y_end, y_label in zip(drawn, ends, labels, strict=True):
         parts += [_curve(one, x_of, y_of, write)]
@@ -164,8 +167,14 @@ def _curve(one: Series, x_of: Scale, y_of: Scale, write: Write) -> str:
         )
         for x, y in one.points
     )
-    line = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in smooth(one.points, SMOOTH_ROUNDS))
+    line = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in _line(one))
     return dots + element("polyline", points=line, class_=f"curve stroke-{one.css}")
+
+
+def _line(one: Series) -> Sequence[tuple[float, float]]:
+    if len(one.points) < SMOOTH_FROM_ROUNDS:
+        return one.points
+    return smooth(one.points, SMOOTH_ROUNDS)
 
 
 def _leader(x: float, y: float, x_label: float, y_label: float) -> str:

@@ -59,7 +59,7 @@ def bars_of_trace(root: Node) -> list[Bar]:
     """The parts of a round from its trace: those that are ours, seconds from its start."""
     return [
         Bar(
-            child.name.removeprefix("zeroloop."),
+            child.name.removeprefix("zeroloop.").removeprefix("weights."),
             (child.start_ns - root.start_ns) / 1e9,
             (child.end_ns - root.start_ns) / 1e9,
         )

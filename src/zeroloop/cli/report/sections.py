@@ -8,7 +8,15 @@ from statistics import fmean
 from zeroloop.cli.facts import RoundFacts, RunFacts
 from zeroloop.cli.report import timeline
 from zeroloop.cli.report.cards import card
-from zeroloop.cli.report.charts import Series, changes, curves, histogram, points
+from zeroloop.cli.report.charts import (
+    SMOOTH_FROM_ROUNDS,
+    SMOOTH_ROUNDS,
+    Series,
+    changes,
+    curves,
+    histogram,
+    points,
+)
 from zeroloop.cli.report.choosing import best_tasks, complexity, solved_counts
 from zeroloop.cli.report.svg import percent
 from zeroloop.cli.report.timeline import Bar
@@ -72,9 +80,9 @@ def learning(facts: RunFacts) -> str:
         "Proposer: proposals that are valid", curves(proposer, alt="Validity by round and kind")
     )
     note = (
-        "Dots are single rounds, lines the mean of up to five around each. The solver's curve is "
-        "measured on tasks that the model invents as it goes, so it can stay flat while both sides "
-        "improve; the held-out figures above do not have this weakness."
+        f"{_smoothing(facts)}The solver's curve is measured on tasks that the model invents as it "
+        "goes, so it can stay flat while both sides improve; the held-out figures above do not "
+        "have this weakness."
     )
     return _section("Round by round", "", _div("pair", cards), note)
 
@@ -166,6 +174,12 @@ def settings(facts: RunFacts) -> str:
 def heldout_tile(facts: RunFacts) -> list[tuple[str, str]]:
     """Held-out changes as (figure, what it is)."""
     return [(points(c.difference.mean), f"{kind}, held-out") for kind, c in facts.changes().items()]
+
+
+def _smoothing(facts: RunFacts) -> str:
+    if len(facts.played) < SMOOTH_FROM_ROUNDS:
+        return ""
+    return f"Dots are single rounds, lines the mean of up to {SMOOTH_ROUNDS} around each. "
 
 
 def _complexities(facts: RunFacts, kind: Kind) -> list[tuple[float, float]]:

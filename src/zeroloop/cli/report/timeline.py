@@ -10,7 +10,7 @@ WORKERS = {
     "engine": "model writes",
     "sandbox": "sandbox runs programs",
     "optimiser": "optimiser learns",
-    "other": "bookkeeping",
+    "other": "waiting and bookkeeping",
 }
 """Who works, and its name in the legend."""
 
