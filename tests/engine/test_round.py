@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.engine.controller_process import SMALL, Controller, children_of, controller
 from zeroloop.client.buffer import BufferClient
@@ -62,7 +63,7 @@ async def without_traces(weights: Any, digests: list[str]) -> list[str]:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def played(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Controller]:
     """A controller that has played the run `clean`."""
     async with controller(tmp_path_factory.mktemp("played")) as here:
