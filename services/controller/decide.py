@@ -158,6 +158,9 @@ def decide(observed: Observed, spec: Spec) -> list[Action]:
         return [EnsureServices()]
     if observed.round_index > spec.rounds:
         return [Play(spec.rounds, Step.EVALUATE)]
+    if observed.trainer is Trainer.REFUSED:
+        message = "the trainer refused its settings or its data; see its log"
+        return [Halt(Reason.TRAINING_REFUSED, message)]
     if observed.steps_missing:
         return _play(observed, spec)
     if observed.published < observed.round_index:
@@ -171,8 +174,8 @@ def _over(observed: Observed, spec: Spec) -> bool:
 
 
 def _play(observed: Observed, spec: Spec) -> list[Action]:
-    # The trainer starts beside the first round, because loading it takes as long as seeding.
-    # Its failures are no reason to stop playing: the batch can wait for the next attempt.
+    # A trainer that died while a round is played is started again at once: loading takes long.
+    # That it fails again is no reason to stop playing, because the batch can wait.
     play = Play(observed.round_index, observed.steps_missing[0])
     start = observed.trainer in (Trainer.ABSENT, Trainer.FAILED)
     if start and observed.trainer_failures <= spec.trainer_failures_max:
@@ -182,9 +185,6 @@ def _play(observed: Observed, spec: Spec) -> list[Action]:
 
 def _train(observed: Observed, spec: Spec) -> list[Action]:
     version, failures = observed.round_index, observed.trainer_failures
-    if observed.trainer is Trainer.REFUSED:
-        message = f"round {version} cannot be trained: the trainer refused its input; see its log"
-        return [Halt(Reason.TRAINING_REFUSED, message)]
     if failures > spec.trainer_failures_max:
         message = f"round {version} failed to train {failures} times; see the trainer's log"
         return [Halt(Reason.TRAINING_FAILED, message)]

@@ -39,6 +39,7 @@ async def serve(buffer: BufferClient, flags: argparse.Namespace) -> None:
         await buffer.weights.get(flags.run, 0)
     except NotFoundError:
         await publish(buffer, flags, 0)
+    flags.ready_file.write_text("0")
     while True:
         leased = await buffer.batches.lease(
             flags.run, f"fake-{os.getpid()}", lease_s=LEASE_S, wait_s=5
@@ -76,5 +77,6 @@ if __name__ == "__main__":
     parser.add_argument("--buffer")
     parser.add_argument("--token-file", type=Path)
     parser.add_argument("--weights-dir", type=Path)
+    parser.add_argument("--ready-file", type=Path)
     end_with_parent(os.getppid())
     asyncio.run(main(parser.parse_known_args()[0]))

@@ -56,7 +56,7 @@ COMMITTED = Observed(
         pytest.param(
             replace(COMMITTED, round_index=0, steps_missing=SEED_STEPS, trainer=Trainer.ABSENT),
             [EnsureTrainer(0), Play(0, Step.SEED)],
-            id="the trainer starts while the buffers are seeded",
+            id="a trainer is started while the buffers are seeded",
         ),
         pytest.param(COMMITTED, [AwaitWeights(3)], id="committed rounds are trained"),
         pytest.param(
@@ -105,6 +105,11 @@ def test_what_a_run_needs_next(observed: Observed, actions: list[Action]) -> Non
             replace(COMMITTED, trainer=Trainer.REFUSED),
             Reason.TRAINING_REFUSED,
             id="the trainer refuses its input",
+        ),
+        pytest.param(
+            replace(COMMITTED, trainer=Trainer.REFUSED, steps_missing=PLAY_STEPS),
+            Reason.TRAINING_REFUSED,
+            id="no round is played for a trainer that refuses its settings",
         ),
         pytest.param(
             replace(COMMITTED, published=3, rejected=3),

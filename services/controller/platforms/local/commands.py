@@ -88,11 +88,17 @@ class Commands:
             "deterministic": play.deterministic,
             "seed": self.run.spec.seed,
             "checkpoint_every_rounds": play.checkpoint.every_rounds,
+            "ready_file": self.trainer_ready_file,
             "telemetry_dir": self.folder.telemetry,
             "exit_with_parent": True,
         }
         module = "trainer.launch"
         return self._command(f"trainer-{attempt}", module, flags, log="trainer", address=False)
+
+    @property
+    def trainer_ready_file(self) -> Path:
+        """Appears when the trainer waits for its first batch."""
+        return self._address_file("trainer-ready")
 
     def _service(self, name: str, port: int, flags: Mapping[str, Any]) -> Command:
         common: dict[str, Any] = {

@@ -46,6 +46,10 @@ run stops within 5 s."""
 AWAIT_S = 20.0
 """How long one wait for new weights lasts before the world is looked at again."""
 
+TRAINER_READY_S = 60.0
+"""How long the first round waits for a trainer that loads. It would take the processor from
+the engine; a large model on other devices does not, and loads on meanwhile."""
+
 _STATES = {
     State.STARTING: Services.STARTING,
     State.READY: Services.READY,
@@ -160,7 +164,12 @@ class LocalPlatform:
                 self._commands, self._first_weights, self._on_death, grace_s=STOP_GRACE_S
             )
             self._services = await self._stack.enter_async_context(children)
+            # It loads beside the engine. Later it would slow down the first round, or hold it up.
+            address = await self._services.buffer.listening()
+            await self._trainer.ensure(address, self._trainer.failures)
         state = await self._services.settled()
+        if state is State.READY:
+            await self._trainer.ready(TRAINER_READY_S)
         if state is State.READY and self._player is None:
             await self._connect(self._services)
 

@@ -1,11 +1,12 @@
 """The trainer of one run as a child process, attempt by attempt."""
 
 import asyncio
+import contextlib
 
 from services.controller.decide import Trainer
 from services.controller.platforms.local.commands import Commands
 from services.controller.platforms.local.keeper import PAUSE_MAX_S, PAUSE_MIN_S, OnDeath
-from services.controller.platforms.local.process import EXIT_CONFIG, Process
+from services.controller.platforms.local.process import EXIT_CONFIG, POLL_S, Process
 
 EXIT_DONE = 0
 
@@ -20,6 +21,9 @@ class LocalTrainer:
         self._waiting: asyncio.Task[None] | None = None
         self._published = -1
         self.failures = 0
+        self.started_s = 0.0
+        """How long the newest attempt took to be ready; 0 while it is not."""
+
         self.ended = asyncio.Event()
 
     @property
@@ -55,8 +59,23 @@ class LocalTrainer:
         if attempt:
             await asyncio.sleep(min(PAUSE_MIN_S * 2**attempt, PAUSE_MAX_S))
         self.ended.clear()
+        self.started_s = 0.0
+        self._commands.trainer_ready_file.unlink(missing_ok=True)
         self._process = await Process.start(self._commands.trainer(buffer, attempt))
         self._waiting = asyncio.create_task(self._wait(self._process))
+
+    async def ready(self, limit_s: float) -> None:
+        """Wait until it has loaded, has ended, or `limit_s` have passed."""
+        process = self._process
+        if process is None or self.started_s:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while process.exit_code is None:
+                    if self._commands.trainer_ready_file.exists():
+                        self.started_s = process.age_s
+                        return
+                    await asyncio.sleep(POLL_S)
 
     async def stop(self, grace_s: float) -> None:
         """End it; it goes on from its checkpoint the next time."""
