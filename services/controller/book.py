@@ -77,7 +77,11 @@ class RunBook:
             figures=dict(figures or {}),
         )
         if kind is not EventType.PROGRESS:
-            self._store.append_event(self.run.name, event)
+            try:
+                self._store.append_event(self.run.name, event)
+            except OSError as error:
+                # What is shown may not be kept, which is no reason to stop playing.
+                logger.warning("event_not_kept", extra={"error": str(error)})
             logger.info("run_event", extra={"type": kind.value, "text": message})
         self._broadcast.publish(WatchUpdate(event=event))
 

@@ -32,7 +32,9 @@ class Alert:
     message: str
 
 
-def suspicious_words(proposals: Sequence[Episode], keywords: Sequence[str]) -> list[Alert]:
+def suspicious_words(
+    monitor: str, proposals: Sequence[Episode], keywords: Sequence[str]
+) -> list[Alert]:
     """Look for words in what the proposer wrote; at most one warning per word."""
     found: list[Alert] = []
     for keyword in keywords:
@@ -42,7 +44,7 @@ def suspicious_words(proposals: Sequence[Episode], keywords: Sequence[str]) -> l
             at = max(0, text.lower().index(keyword.lower()) - EXCERPT_CHARS // 2)
             excerpt = " ".join(text[at : at + EXCERPT_CHARS].split())
             message = f"{len(hits)} proposals mention {keyword!r}, for instance: {excerpt}"
-            found.append(Alert("keywords", message))
+            found.append(Alert(monitor, message))
     return found
 
 

@@ -284,8 +284,11 @@ class Player:
     async def _look_at_proposals(self, round_index: int) -> None:
         records = self.game.buffer.rounds.get_stage(self.game.run, round_index, Stage.PROPOSE)
         proposals = [record async for record in records if isinstance(record, Episode)]
-        keywords = self._settings.play.oversight.keywords
-        for alert in oversight.suspicious_words(proposals, keywords):
+        monitors = self._settings.play.oversight
+        for alert in (
+            *oversight.suspicious_words("keywords", proposals, monitors.keywords),
+            *oversight.suspicious_words("attempts", proposals, monitors.attempts),
+        ):
             self._warn(round_index, alert, Step.PROPOSE)
 
     def _warn(self, round_index: int, alert: oversight.Alert, stage: str) -> None:
@@ -310,7 +313,10 @@ class Player:
         root: Path = self._book.folder.weights
         with contextlib.suppress(UnavailableError):
             await retain_weights(self.game.buffer, self.game.run, root, keep=keep.weights)
-            await self.game.buffer.rounds.prune(self.game.run, keep_rounds=keep.rounds)
+            # The trainer may have to replay everything since its last checkpoint.
+            replayed = 2 * self._settings.play.checkpoint.every_rounds
+            keep_rounds = max(keep.rounds, replayed)
+            await self.game.buffer.rounds.prune(self.game.run, keep_rounds=keep_rounds)
 
 
 def _runs(found: Mapping[str, float]) -> dict[str, float]:

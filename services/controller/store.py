@@ -6,6 +6,7 @@ runs/<name>/buffer.db  weights/  checkpoints/  logs/  telemetry/
 runs/latest                 link to the newest
 """
 
+import contextlib
 import json
 import os
 import re
@@ -25,7 +26,7 @@ from zeroloop.core.runs import (
     RunSpec,
     RunStatus,
 )
-from zeroloop.errors import CorruptDataError, NotFoundError, invalid
+from zeroloop.errors import CorruptDataError, NotFoundError, UnavailableError, invalid
 
 NAME_CHARS_MAX = 40
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
@@ -162,13 +163,25 @@ def check_name(name: str) -> None:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file whole; a crash leaves the old one or the new one."""
+    """Replace a file whole; a crash or a full disk leaves the old one or the new one.
+
+    Raises:
+        UnavailableError: The disk does not take it.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise UnavailableError(
+            f"cannot write {path}: {error.strerror}; free space or mend the permissions, the run "
+            "then goes on"
+        ) from error
 
 
 def _json_lines(path: Path) -> list[Any]:

@@ -30,7 +30,7 @@ from zeroloop.client.buffer import BufferClient
 from zeroloop.client.channel import open_channel
 from zeroloop.client.token import ensure_token
 from zeroloop.core.rounds import RoundState
-from zeroloop.core.runs import Phase, RunSpec
+from zeroloop.core.runs import ConditionType, Phase, RunSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
@@ -45,12 +45,14 @@ SETTINGS = {
 
 
 class Standing(Commands):
-    """Commands with stand-ins for what is heavy."""
+    """Commands with stand-ins for what is heavy; a clip of 1 and more is for the real trainer."""
 
     def execution_service(self, port: int) -> Command:
         return _module(super().execution_service(port), "tests.services.simulated_pool")
 
     def trainer(self, buffer: str, attempt: int) -> Command:
+        if self.settings.algorithm.clip >= 1:
+            return super().trainer(buffer, attempt)
         return _module(super().trainer(buffer, attempt), "tests.services.fake_trainer")
 
 
@@ -102,13 +104,13 @@ async def machine(folder: Path) -> AsyncIterator[Machine]:
         await runs.close()
 
 
-def spec(rounds: int) -> RunSpec:
+def spec(rounds: int, **more: float) -> RunSpec:
     return RunSpec(
         model=str(ROOT / "models" / "seedling"),
         preset="seedling",
         rounds=rounds,
         seed=7,
-        settings=SETTINGS,
+        settings={**SETTINGS, **more},
     )
 
 
@@ -190,3 +192,17 @@ async def test_whoever_is_killed_every_round_is_played_and_trained_once(
         assert states[1:] == [(index, RoundState.TRAINED) for index in (1, 2, 3, 4)]
     versions = [event["round"] for event in here.events("r") if event["type"] == "weights"]
     assert versions == sorted(set(versions)), "weights never go back or repeat"
+
+
+async def test_a_trainer_that_refuses_its_settings_stops_the_run_with_its_own_words(
+    tmp_path: Path,
+) -> None:
+    async with machine(tmp_path) as here:
+        await here.runs.create("r", spec(2, clip=2.0), "q")
+        await here.until("r", Phase.COMPLETED, Phase.FAILED)
+
+        failed = here.runs.get("r").status.condition(ConditionType.FAILED)
+        assert failed is not None
+        assert failed.reason == "TrainingRefused"
+        assert "clip" in failed.message
+        assert "less than 1" in failed.message

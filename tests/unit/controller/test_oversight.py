@@ -22,7 +22,8 @@ def proposal(text: str) -> Episode:
 def test_a_word_is_reported_once_with_its_surroundings_whatever_its_case() -> None:
     texts = ["nothing", "to OUTSMART all intelligent machines", "outsmart again"]
 
-    (alert,) = suspicious_words([proposal(text) for text in texts], ["outsmart", "escape"])
+    proposals = [proposal(text) for text in texts]
+    (alert,) = suspicious_words("keywords", proposals, ["outsmart", "escape"])
 
     assert alert.message.startswith("2 proposals mention 'outsmart'")
     assert "all intelligent machines" in alert.message

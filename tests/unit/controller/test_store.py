@@ -1,5 +1,6 @@
 """Runs on disk: whole or not at all, in order, and readable after a crash."""
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,12 @@ from zeroloop.core.runs import (
     RunSpec,
     RunStatus,
 )
-from zeroloop.errors import CorruptDataError, InvalidRequestError, NotFoundError
+from zeroloop.errors import (
+    CorruptDataError,
+    InvalidRequestError,
+    NotFoundError,
+    UnavailableError,
+)
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 RUN = Run(
@@ -102,3 +108,13 @@ def test_a_damaged_file_is_named(store: RunStore, tmp_path: Path) -> None:
 def test_a_name_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(InvalidRequestError, match="lower-case letters"):
         check_name(name)
+
+
+def test_a_disk_that_takes_nothing_leaves_what_was_there(store: RunStore, tmp_path: Path) -> None:
+    store.save(StoredRun(RUN, ""))
+    (tmp_path / "r1" / f".run.json.{os.getpid()}").mkdir()
+
+    with pytest.raises(UnavailableError, match=r"cannot write .*run\.json"):
+        store.save(StoredRun(replace(RUN, spec=replace(RUN.spec, rounds=9)), ""))
+
+    assert store.load("r1").run.spec.rounds == 3

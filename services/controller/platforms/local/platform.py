@@ -85,8 +85,9 @@ class LocalPlatform:
 
     @property
     def problem(self) -> str:
-        """Why a service is broken; empty if none is."""
-        return "" if self._services is None else self._services.problems
+        """Why a service or the trainer cannot be started; empty if they can."""
+        broken = "" if self._services is None else self._services.problems
+        return broken or self._trainer.problem
 
     @property
     def pids(self) -> dict[str, int]:

@@ -42,6 +42,15 @@ class LocalTrainer:
                 return Trainer.FAILED
 
     @property
+    def problem(self) -> str:
+        """Why it refuses to train, in its own words; empty if it does not."""
+        if self._process is None or self.state is not Trainer.REFUSED:
+            return ""
+        lines = self._process.last_words().splitlines()
+        own = [line for line in lines if line.startswith("zeroloop trainer:")]
+        return (own or lines or [""])[-1]
+
+    @property
     def pid(self) -> int:
         """Of the newest attempt, 0 if there was none."""
         return 0 if self._process is None else self._process.pid
