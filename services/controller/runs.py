@@ -315,10 +315,11 @@ class Runs:
             _report(book, observed)
 
         ended = await run(wanted, platform, tick_s=self._tick_s, report=report)
+        problem = platform.problem
         await platform.stop_trainer()
         if isinstance(ended, Pause) or ended.completed:
             self._failed.discard(name)
-        self._settle(book, ended, platform.problem)
+        self._settle(book, ended, problem)
 
     def _settle(self, book: RunBook, ended: Halt | Pause, problem: str) -> None:
         progressing = ConditionType.PROGRESSING
