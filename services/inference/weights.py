@@ -11,6 +11,7 @@ fails the engine is given up and started anew from the old version.
 import asyncio
 import logging
 import math
+import re
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,12 @@ from services.inference.gate import Gate
 from services.inference.keeper import EngineKeeper, Served
 from zeroloop.core.generation import AppliedWeights, WeightsState
 from zeroloop.core.manifest import ProbeSequence
-from zeroloop.errors import CorruptDataError, FailedPreconditionError, NotFoundError
+from zeroloop.errors import (
+    CorruptDataError,
+    FailedPreconditionError,
+    NotFoundError,
+    invalid,
+)
 from zeroloop.weights_folder import VerifiedVersion, verify
 
 logger = logging.getLogger(__name__)
@@ -37,6 +43,8 @@ STAGED_MAX = 8
 
 NO_PROBE = -1.0
 """Parity of a version that carries no probe."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +80,19 @@ class WeightsRoll:
         """Verify a version's files against its manifest; return the bytes read.
 
         Raises:
+            InvalidRequestError: A value is out of range.
             NotFoundError: The folder or its manifest is missing.
             CorruptDataError: A file differs from the manifest, or its tensors are not those
                 of the model; names it.
             UnavailableError: There is no engine that could take it.
         """
         self._keeper.engine()
+        if version < 0:
+            raise invalid("weights_version", f"must be at least 0, got {version}")
+        if not _DIGEST.fullmatch(manifest_digest):
+            raise invalid(
+                "manifest_digest", f"must be 64 lower-case hex digits, got {manifest_digest!r}"
+            )
         folder = local_folder(uri)
         staged = await asyncio.to_thread(_verified, version, folder, manifest_digest)
         await asyncio.to_thread(self._check_fit, self._keeper.served.folder, folder)
@@ -95,6 +110,9 @@ class WeightsRoll:
             CorruptDataError: Its files changed since they were staged.
             UnavailableError: The engine died; it comes back with what it served before.
         """
+        # Written so that NaN fails.
+        if not parity_max >= 0.0:
+            raise invalid("parity_max", f"must be at least 0, got {parity_max}")
         async with self._changing:
             self._keeper.engine()
             staged = self._staged.get(version)

@@ -45,6 +45,15 @@ def test_a_bad_setting_ends_it_with_the_name_of_what_is_wrong(
     assert named in error
 
 
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    service = InferenceProcess(tmp_path, *SIMULATED)
+    service.wait_until_it_listens()
+    port = service.address.rpartition(":")[2]
+    code, error = outcome(*SIMULATED, "--port", port, "--token-file", str(tmp_path / "token"))
+    assert (code, port in error, "Traceback" in error) == (64, True, False), error
+    assert service.stop() == 0
+
+
 def test_weights_to_start_from_are_verified(tmp_path: Path) -> None:
     with building(tmp_path / "3") as folder:
         (folder / "model.safetensors").write_bytes(b"weights")

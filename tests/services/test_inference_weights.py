@@ -12,6 +12,7 @@ from zeroloop.errors import (
     CorruptDataError,
     FailedPreconditionError,
     InternalError,
+    InvalidRequestError,
     NotFoundError,
     UnavailableError,
 )
@@ -103,6 +104,16 @@ async def test_a_missing_folder_and_a_wrong_version_are_named(
         await service.weights.stage(2, str(tmp_path / "1"), digest)
     with pytest.raises(CorruptDataError, match="registry"):
         await service.weights.stage(1, str(tmp_path / "1"), "0" * 64)
+
+
+async def test_values_out_of_range_are_named(service: Service) -> None:
+    with pytest.raises(InvalidRequestError, match="manifest_digest"):
+        await service.weights.stage(1, "/weights", "")
+    with pytest.raises(InvalidRequestError, match="weights_version"):
+        await service.weights.stage(-1, "/weights", "0" * 64)
+    for parity_max in (-1.0, float("nan")):
+        with pytest.raises(InvalidRequestError, match="parity_max"):
+            await service.weights.apply(1, parity_max=parity_max)
 
 
 async def test_weights_that_disagree_with_the_trainer_are_taken_back(
