@@ -50,7 +50,8 @@ def _problem_of(sequence: BatchSequence, vocabulary: int, context_tokens: int) -
         return f"has the advantage {sequence.advantage}"
     if not (math.isfinite(sequence.token_weight) and sequence.token_weight >= 0):
         return f"has the token weight {sequence.token_weight}"
-    for token in (*prompt, *response):
-        if not 0 <= token < vocabulary:
-            return f"has the token id {token}, the model knows 0 to {vocabulary - 1}"
+    for tokens in (prompt, response):
+        for token in (min(tokens, default=0), max(tokens, default=0)):
+            if not 0 <= token < vocabulary:
+                return f"has the token id {token}, the model knows 0 to {vocabulary - 1}"
     return ""

@@ -4,16 +4,21 @@
 another name and renamed when it is complete and on the disk.
 """
 
+import errno
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from trainer.group import Group
 from zeroloop.errors import ConfigError
+
+DISK_FREE_BYTES_MIN = 16 << 20
+"""A failed write with less than this left was for lack of space."""
 
 _BUILDING = ".building-"
 _STATE = "state.json"
@@ -72,7 +77,12 @@ class Checkpoints:
         )
 
     def save(self, saver: Saver, progress: Progress) -> None:
-        """Write one checkpoint, then forget all but the newest ones."""
+        """Write one checkpoint, then forget all but the newest ones.
+
+        Raises:
+            OSError: It could not be written, for instance because the disk is full; nothing of
+                it is left.
+        """
         leader = self._group.rank == 0
         building = self._folder / f"{_BUILDING}{progress.round}"
         if leader:
@@ -80,7 +90,8 @@ class Checkpoints:
             building.mkdir(parents=True)
         self._group.barrier()
         try:
-            saver.save(building)
+            with _disk_errors(building):
+                saver.save(building)
         except BaseException:
             shutil.rmtree(building, ignore_errors=True)
             raise
@@ -136,6 +147,19 @@ class Checkpoints:
                 f"checkpoint {folder} belongs to other settings: {'; '.join(differences)}. "
                 "Start with the old ones, or name another checkpoint_dir"
             )
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Generator[None]:
+    """torch's writer says `unexpected pos` when the disk is full; say what the system said."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(name in str(error) for name in ("inline_container", "PytorchStreamWriter")):
+            raise
+        full = shutil.disk_usage(folder).free < DISK_FREE_BYTES_MIN
+        code = errno.ENOSPC if full else errno.EIO
+        raise OSError(code, os.strerror(code), str(folder)) from error
 
 
 def _flush(folder: Path) -> None:

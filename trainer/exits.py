@@ -85,6 +85,8 @@ def explain(error: BaseException) -> str:
             f"no space left to write {error.filename or 'a file'}: {error.strerror}; nothing is "
             "half written. Free space (zeroloop prune) and start the trainer again"
         )
+    if isinstance(error, OSError) and error.errno == errno.EIO:
+        return f"cannot write {error.filename or 'a file'}: {error.strerror}; check the disk"
     if exit_code_of(error) is None:
         return "".join(traceback.format_exception(error))
     return str(error)

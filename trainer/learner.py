@@ -1,5 +1,6 @@
 """Where model and optimiser live: DeepSpeed behind a few methods, all of them collective."""
 
+import math
 import os
 import random
 import time
@@ -19,7 +20,7 @@ from trainer.model import context_tokens, load_model
 from trainer.reports import LossSums, StepReport
 from trainer.tensors import collate
 from zeroloop.core.batches import BatchSequence
-from zeroloop.errors import ConfigError
+from zeroloop.errors import ConfigError, CorruptDataError
 
 BUCKET_PARAMETERS_MAX = 100_000_000
 """Most gradient values that are reduced at once."""
@@ -68,6 +69,9 @@ class Learner:
 
         Returns:
             None if it was cancelled: the weights are as before.
+
+        Raises:
+            CorruptDataError: Loss or gradient is not finite; the learner is of no more use.
         """
         started = time.monotonic()
         micro_batches = cut(sequences, tokens_max=self._settings.micro_batch_tokens)
@@ -81,13 +85,16 @@ class Learner:
             loss, its_sums = batch_loss(
                 self._logits(tokens.tokens_BT), tokens, self._objective, rows_max=self._rows_max
             )
+            _require_finite(its_sums.loss, "loss")
             # DeepSpeed averages gradients over ranks; the loss is a sum.
             self._engine.backward(loss * self._group.ranks, scale_wrt_gas=False)
             sums += its_sums
         self._engine.step()
+        grad_norm = float(self._engine.get_global_grad_norm() or 0.0)
+        _require_finite(grad_norm, "norm of the gradient")
         return StepReport(
             sums=sum(self._group.gather(sums), LossSums()),
-            grad_norm=float(self._engine.get_global_grad_norm() or 0.0),
+            grad_norm=grad_norm,
             padding=padding_ratio(micro_batches),
             duration_s=time.monotonic() - started,
         )
@@ -200,6 +207,14 @@ def without_compiled_ops() -> None:
     and a build that is killed leaves a lock that hangs every later start."""
     ops: Any = deepspeed.ops
     ops.__compatible_ops__ = {}
+
+
+def _require_finite(value: float, name: str) -> None:
+    if not math.isfinite(value):
+        raise CorruptDataError(
+            f"the {name} is {value}; nothing was saved or published. Lower learning_rate, or "
+            "start from an earlier version of the weights"
+        )
 
 
 def _device(wanted: str, local_rank: int) -> torch.device:

@@ -4,6 +4,8 @@
 Shape suffixes: B = sequences, T = tokens of the longest one, N = response tokens of all.
 """
 
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -56,8 +58,8 @@ def collate(micro_batch: MicroBatch) -> TokenBatch:
     columns: list[Tensor] = []
     for row, (sequence, length) in enumerate(zip(micro_batch, lengths, strict=True)):
         prompt = len(sequence.prompt_token_ids)
-        tokens_BT[row, :prompt] = torch.tensor(sequence.prompt_token_ids)
-        tokens_BT[row, prompt:length] = torch.tensor(sequence.token_ids)
+        tokens_BT[row, :prompt] = _view(sequence.prompt_token_ids, torch.int32)
+        tokens_BT[row, prompt:length] = _view(sequence.token_ids, torch.int32)
         rows.append(torch.full((length - prompt,), row))
         columns.append(torch.arange(prompt - 1, length - 1))
     responses = torch.tensor([len(sequence.token_ids) for sequence in micro_batch])
@@ -67,10 +69,16 @@ def collate(micro_batch: MicroBatch) -> TokenBatch:
         rows_N=rows_N,
         columns_N=columns_N,
         targets_N=tokens_BT[rows_N, columns_N + 1],
-        stored_logprobs_N=torch.cat([torch.tensor(s.logprobs) for s in micro_batch]),
+        stored_logprobs_N=torch.cat([_view(s.logprobs, torch.float32) for s in micro_batch]),
         advantages_N=_per_token([s.advantage for s in micro_batch], responses),
         weights_N=_per_token([s.token_weight for s in micro_batch], responses),
     )
+
+
+def _view(values: Sequence[float], dtype: torch.dtype) -> Tensor:
+    """The memory of an `array` as a tensor, not empty; millions of tokens need no loop."""
+    assert isinstance(values, array)
+    return torch.frombuffer(values, dtype=dtype)
 
 
 def _per_token(values: list[float], responses: Tensor) -> Tensor:

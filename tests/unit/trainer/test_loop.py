@@ -1,9 +1,11 @@
 """The loop on a fake learner and a store in memory: whatever dies, each batch counts once."""
 
+import errno
 import random
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -223,6 +225,27 @@ def test_a_half_written_checkpoint_does_not_count(tmp_path: Path) -> None:
 
     assert len(learner.history) == 2
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "code"), [(0, errno.ENOSPC), (1 << 40, errno.EIO)], ids=["full", "broken"]
+)
+def test_a_checkpoint_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_bytes: int, code: int
+) -> None:
+    """torch's writer raises a RuntimeError of its own when the disk is full."""
+
+    def fail(place: str) -> None:
+        if place == "saved":
+            raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 6 vs 1")
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free_bytes))
+
+    with pytest.raises(OSError, match="checkpoints") as caught:
+        trainer_of(tmp_path, store_of(1), HistoryLearner(fail), last=1).run()
+
+    assert caught.value.errno == code
+    assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
 def test_a_round_without_sequences_publishes_the_weights_as_they_are(tmp_path: Path) -> None:
