@@ -30,12 +30,16 @@ from zeroloop.errors import FailedPreconditionError, UnavailableError, ZeroloopE
 
 LOG = "controller.log"
 
-STOP_RUN_S = 1.5
-"""How long the controller may take to note that the run was stopped."""
+STOP_RUN_S = 3.5
+"""How long the controller may take to end the run's services when the user stops it. It needs
+about three seconds; cut off earlier, services would outlive this command by a moment."""
 
-STOP_CONTROLLER_S = 2.5
-"""How long it may take to stop its services before everything is killed. Together with
+STOP_CONTROLLER_S = 1.0
+"""How long it may take to end itself then, before everything is killed. Together with
 STOP_RUN_S this keeps Ctrl-C under five seconds."""
+
+CLOSE_S = 15.0
+"""The same after a run that ended by itself: nobody waits, and telemetry is written out."""
 
 LAST_EVENTS_S = 1.0
 """How long the last events of a run that has ended may take to arrive."""
@@ -111,6 +115,7 @@ async def play(
     token = ensure_token()
     with Interrupts() as interrupts, _desk(runs_dir) as desk:
         flags = ["--port", "0", "--runs-folder", str(runs_dir), "--telemetry-dir", str(desk)]
+        flags += ["--drain-s", "0.5"]
         child = await start("controller", checkout, flags, desk / LOG)
         interrupts.watch(child)
         try:
@@ -121,7 +126,7 @@ async def play(
                 session = _Session(client, run, progress, show, clock)
                 message = await session.follow(child, interrupts.stop)
         finally:
-            await child.stop(STOP_CONTROLLER_S)
+            await child.stop(STOP_CONTROLLER_S if interrupts.stop.is_set() else CLOSE_S)
     return Ended(
         folder=folder,
         phase=run.phase,
