@@ -26,7 +26,7 @@ def summary(
 
     RUN is a folder or name; without it the latest run is meant. Held-out figures are means
     over fixed tasks that the run never trained on, with the difference task by task and its
-    95 % interval (normal approximation).
+    95 % interval (Agresti and Min's normal approximation).
 
     \b
     Example:

@@ -1,8 +1,11 @@
 """Held-out accuracy and its change, with intervals.
 
-Every interval is a 95 % normal approximation: estimate +- 1.96 standard errors, with the
-sample's own variance (n - 1). At the 300 tasks per kind of an evaluation it agrees with the
-bootstrap to a tenth of a point; below about 30 tasks it is too narrow.
+Every interval is a 95 % normal approximation with pseudo-observations. Without them a plain one
+is too sure of itself where few tasks count: four tasks gained and none lost of 300 would pass for
+settled, which an exact test denies (p = 0.125). Sources: Agresti and Coull, "Approximate is
+better than exact for interval estimation of binomial proportions", 1998; Agresti and Min,
+"Simple improved confidence intervals for comparing matched proportions", 2005. Both are written
+here for values between the extremes too, such as means over several samples of a task.
 """
 
 import math
@@ -15,45 +18,52 @@ Z_95 = 1.959963984540054
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean with its 95 % interval."""
+    """A mean with its 95 % interval, which need not be symmetric around it."""
 
     mean: float
-
-    half_width: float
-    """0 for fewer than two values, of which nothing is known."""
-
+    low: float
+    high: float
     items: int
 
     @property
-    def low(self) -> float:
-        """Lower end."""
-        return self.mean - self.half_width
-
-    @property
-    def high(self) -> float:
-        """Upper end."""
-        return self.mean + self.half_width
+    def half_width(self) -> float:
+        """Half of the interval's length."""
+        return (self.high - self.low) / 2
 
     @property
     def excludes_zero(self) -> bool:
         """Whether the sign of the mean is settled at 95 %."""
-        return self.items > 1 and (self.low > 0 or self.high < 0)
+        return self.low > 0 or self.high < 0
 
 
-def mean_interval(values: Sequence[float]) -> Interval:
-    """Return the mean of `values` with its 95 % interval.
+def accuracy_interval(accuracies: Sequence[float]) -> Interval:
+    """Return the mean accuracy of tasks, each in [0, 1]; two are added at either extreme.
 
     Raises:
-        ValueError: There is no value.
+        ValueError: There is no task.
     """
-    if not values:
-        raise ValueError("a mean needs at least one value, got none")
-    items = len(values)
-    mean = math.fsum(values) / items
-    if items == 1:
-        return Interval(mean, 0.0, 1)
-    variance = math.fsum((value - mean) ** 2 for value in values) / (items - 1)
-    return Interval(mean, Z_95 * math.sqrt(variance / items), items)
+    interval = _interval(accuracies, pseudo_items=4, pseudo_sum=2.0, pseudo_squares=2.0)
+    return Interval(interval.mean, max(0.0, interval.low), min(1.0, interval.high), interval.items)
+
+
+def proportion_interval(correct: float, tasks: int) -> Interval:
+    """Return the interval of a share of tasks of which only the counts are known.
+
+    Raises:
+        ValueError: There is no task.
+    """
+    return accuracy_interval([1.0] * round(correct) + [0.0] * (tasks - round(correct)))
+
+
+def difference_interval(differences: Sequence[float]) -> Interval:
+    """Return the mean of differences, each in [-1, 1].
+
+    Half an observation is added at either extreme, and one of no change.
+
+    Raises:
+        ValueError: There is no difference.
+    """
+    return _interval(differences, pseudo_items=2, pseudo_sum=0.0, pseudo_squares=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +89,20 @@ def paired_change(before: Mapping[str, float], after: Mapping[str, float]) -> Ch
     if not shared:
         raise ValueError("the evaluations have no task in common, so nothing can be compared")
     return Change(
-        before=mean_interval([before[task] for task in shared]),
-        after=mean_interval([after[task] for task in shared]),
-        difference=mean_interval([after[task] - before[task] for task in shared]),
+        before=accuracy_interval([before[task] for task in shared]),
+        after=accuracy_interval([after[task] for task in shared]),
+        difference=difference_interval([after[task] - before[task] for task in shared]),
     )
+
+
+def _interval(
+    values: Sequence[float], *, pseudo_items: int, pseudo_sum: float, pseudo_squares: float
+) -> Interval:
+    if not values:
+        raise ValueError("a mean needs at least one value, got none")
+    items = len(values)
+    total = items + pseudo_items
+    centre = (math.fsum(values) + pseudo_sum) / total
+    variance = (math.fsum(x * x for x in values) + pseudo_squares) / total - centre * centre
+    reach = Z_95 * math.sqrt(max(variance, 0.0) / total)
+    return Interval(math.fsum(values) / items, centre - reach, centre + reach, items)

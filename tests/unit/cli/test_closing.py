@@ -22,7 +22,7 @@ def test_a_settled_change_is_told_and_an_unsettled_one_is_not_oversold() -> None
     risen = heldout_lines({Kind.DEDUCTION: change(60)})
     open_ = heldout_lines({Kind.DEDUCTION: change(3)})
 
-    assert risen == ["  held-out   deduction  43.3 % (+20.0, 95 % interval +15.5 to +24.5)"]
+    assert risen == ["  held-out   deduction  43.3 % (+20.0, 95 % interval +15.3 to +24.4)"]
     assert open_[0].endswith("run `make learn` for a result that is significant")
 
 

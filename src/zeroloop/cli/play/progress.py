@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from zeroloop.cli.durations import rough, short
 from zeroloop.core import figures
 from zeroloop.core.figures import by_kind
+from zeroloop.core.heldout import proportion_interval
 from zeroloop.core.runs import EventType, RunEvent
 from zeroloop.core.stored_tasks import StoredTask
 from zeroloop.core.tasks import Kind
@@ -155,7 +156,7 @@ def evaluation_line(event: RunEvent) -> str:
         if accuracy is None:
             continue
         tasks = int(known.get(by_kind(figures.HELDOUT_TASKS, kind), 0))
-        half = 1.96 * (accuracy * (1 - accuracy) / tasks) ** 0.5 if tasks > 1 else 0.0
+        half = proportion_interval(accuracy * tasks, tasks).half_width if tasks else 0.5
         parts.append(f"{kind} {accuracy * 100:.1f} % ±{half * 100:.1f}")
     if not parts:
         return ""

@@ -147,7 +147,8 @@ def points(difference: float) -> str:
 
 
 def _interval(x_of: Scale, y: float, interval: Interval, css: str, when: str) -> str:
-    words = f"{when}: {percent(interval.mean, 1)} \u00b1 {interval.half_width * 100:.1f}"
+    ends = f"{percent(interval.low, 1)} to {percent(interval.high, 1)}"
+    words = f"{when}: {percent(interval.mean, 1)}, 95 % interval {ends}"
     low, high = max(interval.low, x_of.low), min(interval.high, x_of.high)
     line = element("line", x1=x_of(low), x2=x_of(high), y1=y, y2=y, class_=f"whisker stroke-{css}")
     dot = element("circle", cx=x_of(interval.mean), cy=y, r=5.5, class_=f"fill-{css}")

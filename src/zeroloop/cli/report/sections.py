@@ -64,8 +64,8 @@ def heldout(facts: RunFacts) -> str:
     note = (
         f"Share of {tasks} held-out tasks per kind solved in one sampled answer each, before "
         "learning (grey) and after (coloured). Bars are 95 % intervals; the change is measured "
-        "task by task, which makes its own interval narrower than the bars suggest. Normal "
-        "approximation."
+        "task by task, which makes its own interval narrower than the bars suggest (normal "
+        "approximations of Agresti and Coull, and of Agresti and Min)."
     )
     chart = f'<div class="card wide">{changes(rows, alt=f"Held-out accuracy: {alt}")}</div>'
     return _section("Did it get better?", verdict(found), chart, note)
