@@ -1,177 +1,148 @@
-"""Whole rounds of the seedling: how soon, how fast, how idle, and whether memory stays flat.
+"""Whole rounds on this machine: how soon, how busy, how much memory.
 
-One run of 20 rounds with overlapping stages and one of 5 in turn, both with nothing
-simulated, at the sizes of the preset.
+    python -m tests.bench.rounds [ROUNDS]       default 20
+
+Plays the seedling with the real engine, sandbox and trainer, and reads what the run wrote.
 """
 
-import asyncio
-import itertools
-import statistics
+import json
+import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from tests.bench.report import Row, write
-from tests.engine.controller_process import SEEDLING, Controller, children_of, controller
-from zeroloop.core import figures
-from zeroloop.core.runs import EventType, Phase, RunEvent, RunSpec
 
-ROUNDS = 20
-ROUNDS_IN_TURN = 5
-WARM_UP = 1
-"""Rounds that are left out of means: caches fill in them."""
+WARM_ROUNDS = 3
+"""Memory is compared from here on: caches and pools have filled by then."""
 
-FLAT_FROM = 3
-"""Memory is compared from the end of this round on."""
-
-GROWTH_MAX = 0.10
-LIGHT = ("buffer", "execution", "reward")
+PAGE_MIB = 4096 / 2**20
 
 
-@dataclass
-class Played:
-    """What was seen of a run."""
-
-    began_s: float
-    events: list[tuple[float, RunEvent]] = field(default_factory=list[tuple[float, RunEvent]])
-    memory_mib: dict[str, dict[int, float]] = field(
-        default_factory=lambda: defaultdict[str, dict[int, float]](dict)
-    )
-    """By process and round."""
-
-    def rounds(self) -> list[Mapping[str, float]]:
-        """Figures of the rounds that count."""
-        ended = [e for _, e in self.events if e.type is EventType.ROUND and e.round > WARM_UP]
-        return [event.figures for event in ended]
-
-    def after_s(self, kind: EventType, round_index: int) -> float:
-        """When the first event of a kind and round came."""
-        found = (at for at, e in self.events if e.type is kind and e.round == round_index)
-        return next(found) - self.began_s
-
-
-async def play(here: Controller, name: str, rounds: int, settings: Mapping[str, Any]) -> Played:
-    """Play a run and note its events and the memory of its processes."""
-    played = Played(time.monotonic())
-    spec = RunSpec(model=str(SEEDLING), preset="seedling", rounds=rounds, seed=1, settings=settings)
-    await here.client.create_run(spec, request_id=name, name=name)
-    phase = Phase.PENDING
-    async for update in here.client.watch_run(name):
-        if update.run is not None:
-            phase = update.run.status.phase
-            if phase is Phase.DEGRADED:
-                break
-        if update.event is not None:
-            played.events.append((time.monotonic(), update.event))
-            if update.event.type is EventType.ROUND:
-                note_memory(here, played, update.event.round)
-    if phase is not Phase.COMPLETED:
-        raise SystemExit(f"the run is {phase}: {here.events(name)[-1]['message']}")
-    return played
-
-
-def note_memory(here: Controller, played: Played, round_index: int) -> None:
-    """Note the proportional memory of every process of the run."""
-    for pid in children_of(here.folder):
+def resident_mib(ancestor: int) -> dict[str, float]:
+    """Resident memory of every process below `ancestor`, MiB, summed by what it is."""
+    children: dict[int, list[int]] = defaultdict(list)
+    for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            name = name_of(pid)
-            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # It has just ended.
+        children[int(fields[1])].append(int(stat.parent.name))
+    found: dict[str, float] = defaultdict(float)
+    waiting = [ancestor]
+    while waiting:
+        pid = waiting.pop()
+        waiting += children[pid]
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         except OSError:
             continue
-        mib = next(int(x.split()[1]) for x in text.splitlines() if x.startswith("Pss:")) / 1024
-        sizes = played.memory_mib[name]
-        sizes[round_index] = sizes.get(round_index, 0.0) + mib
+        found[role_of(command)] += pages * PAGE_MIB
+    return found
 
 
-def name_of(pid: int) -> str:
-    """Name a process by the module that it runs."""
-    arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    modules = [b for a, b in itertools.pairwise(arguments) if a == "-m"]
-    return modules[0].rpartition(".")[2] if modules else Path(arguments[0]).name
+def role_of(command: str) -> str:
+    """Which part of the platform a command line belongs to."""
+    known = ("controller", "buffer", "execution", "reward", "inference")
+    for name in known:
+        if f"services.{name}" in command:
+            return name
+    if "EngineCore" in command:
+        return "engine"
+    if "-m trainer" in command:
+        return "trainer"
+    return "sandbox" if "runsc" in command else "other"
 
 
-def growth(sizes: Mapping[int, float]) -> float:
-    """By which share memory grew after the first rounds: medians of three at both ends."""
-    known = [sizes[index] for index in sorted(sizes) if index >= FLAT_FROM]
-    if len(known) < 6:
-        return 0.0
-    first, last = statistics.median(known[:3]), statistics.median(known[-3:])
-    return last / first - 1
-
-
-def mean(rounds: Sequence[Mapping[str, float]], name: str) -> float:
-    """The mean of a figure over rounds."""
-    return statistics.fmean(found[name] for found in rounds)
-
-
-def rows_of(overlapping: Played, in_turn: Played) -> list[Row]:
-    """The rows of the report."""
-    rounds = overlapping.rounds()
-    started = next(e.figures for _, e in overlapping.events if "started_s.buffer" in e.figures)
-    idle = mean(rounds, figures.IDLE_S) / mean(rounds, figures.WALL_S)
-    seconds = {"better": "lower", "unit": "s"}
-    rows = [
-        Row(
-            name="first round begins after",
-            value=overlapping.after_s(EventType.ROUND, 0),
-            target=90,
-            **seconds,
-        ),
-        Row(
-            name="first round is finished after",
-            value=overlapping.after_s(EventType.ROUND, 1),
-            target=180,
-            **seconds,
-        ),
-        Row(name="round, overlapping", value=mean(rounds, figures.WALL_S), **seconds),
-        Row(name="round, in turn", value=mean(in_turn.rounds(), figures.WALL_S), **seconds),
-        Row(name="idle share of a round", value=idle, unit="", target=0.15, better="lower"),
-        Row(
-            name="largest difference of log-probabilities",
-            value=max(found[figures.MISMATCH_MAX] for found in rounds),
-            unit="nats",
-            target=1e-3,
-            better="lower",
-        ),
+def play(rounds: int, folder: Path) -> tuple[float, list[dict[str, Any]], list[dict[str, float]]]:
+    """Play a run; return its start, its events and the memory after each round."""
+    started = time.time()
+    command = [
+        *(sys.executable, "-m", "zeroloop.cli", "play", "--model", "models/seedling"),
+        *("--preset", "seedling", "--rounds", str(rounds), "--name", "bench"),
+        *("--runs-dir", str(folder), "--set", "evaluate.enabled=false"),
     ]
-    for name, started_s in sorted(started.items()):
-        service = name.partition(".")[2]
-        target = 3.0 if service in LIGHT else None
-        rows.append(Row(name=f"start of {service}", value=started_s, target=target, **seconds))
-    for name, sizes in sorted(overlapping.memory_mib.items()):
-        rows.append(
-            Row(
-                name=f"memory growth of {name} ({sizes[max(sizes)]:.0f} MiB)",
-                value=growth(sizes),
-                unit="",
-                target=GROWTH_MAX,
-                better="lower",
-            )
-        )
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    memory: list[dict[str, float]] = []
+    path = folder / "bench" / "events.jsonl"
+    while process.poll() is None:
+        time.sleep(0.5)
+        if len(ended(events_in(path))) > len(memory):
+            memory.append(resident_mib(process.pid))
+    if process.returncode:
+        raise SystemExit(f"the run ended with code {process.returncode}; see {folder}")
+    return started, events_in(path), memory
+
+
+def events_in(path: Path) -> list[dict[str, Any]]:
+    """The events written so far."""
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines()
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def ended(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The events that say that a round is over."""
+    return [event for event in events if event["type"] == "round" and event["round"] > 0]
+
+
+def rows_of(
+    started: float, events: list[dict[str, Any]], memory: list[dict[str, float]]
+) -> list[Row]:
+    """The figures of a run."""
+    over = ended(events)
+    playing = next(e for e in events if e["type"] == "state" and e["message"] == "playing")
+    ready = next(e for e in events if any(f.startswith("started_s.") for f in e["figures"]))
+    busy = [1 - e["figures"]["idle_s"] / e["figures"]["wall_s"] for e in over]
+    rows = [
+        lower("start to first round begun", at(playing) - started, "s", 90),
+        lower("start to first round finished", at(over[0]) - started, "s", 180),
+        lower("idle share of a round, median", 1 - sorted(busy)[len(busy) // 2], "", 0.15),
+        lower("a round, median", sorted(wall_s(over))[len(over) // 2], "s", None),
+    ]
+    rows += [
+        lower(f"start of {name.removeprefix('started_s.')}", seconds, "s", 3)
+        for name, seconds in sorted(ready["figures"].items())
+        if name.startswith("started_s.") and "inference" not in name
+    ]
+    if len(memory) > WARM_ROUNDS:
+        warm, last = memory[WARM_ROUNDS - 1], memory[-2 if len(memory) > WARM_ROUNDS + 1 else -1]
+        rows += [
+            lower(f"memory growth of {part}", last.get(part, 0) / warm[part], "ratio", 1.1)
+            for part in sorted(warm)
+            if part != "other"
+        ]
     return rows
 
 
-async def measure(folder: Path) -> list[Row]:
-    """Play both runs."""
-    async with controller(folder / "overlap") as here:
-        overlapping = await play(here, "overlap", ROUNDS, {})
-    async with controller(folder / "turn") as here:
-        settings = {"pipeline.overlap": False, "evaluate.enabled": False}
-        in_turn = await play(here, "turn", ROUNDS_IN_TURN, settings)
-    return rows_of(overlapping, in_turn)
+def wall_s(over: list[dict[str, Any]]) -> list[float]:
+    """Duration of each round."""
+    return [event["figures"]["wall_s"] for event in over]
 
 
-def main() -> int:
-    """Measure and write the report."""
-    with tempfile.TemporaryDirectory() as folder:
-        rows = asyncio.run(measure(Path(folder)))
-    return 0 if write("rounds", rows) else 1
+def at(event: dict[str, Any]) -> float:
+    """When an event happened, Unix time."""
+    return datetime.fromisoformat(event["at"]).timestamp()
+
+
+def lower(name: str, value: float, unit: str, target: float | None) -> Row:
+    """A row whose smaller values are better."""
+    return Row(name=name, value=value, unit=unit, target=target, better="lower")
+
+
+def main(arguments: list[str]) -> int:
+    """Play and report."""
+    rounds = int(arguments[0]) if arguments else 20
+    with tempfile.TemporaryDirectory(prefix="zeroloop-bench-") as folder:
+        rows = rows_of(*play(rounds, Path(folder)))
+    return 0 if write("rounds", rows, notes=f"{rounds} rounds of the seedling") else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main(sys.argv[1:]))

@@ -19,15 +19,24 @@ from typing import Any
 import pytest
 from transformers import LlamaForCausalLM
 
+from tests.engine.completions import (
+    PARITY_MAX,
+    difference_from,
+    generate,
+    largest_difference,
+    score,
+    text,
+    version_answers,
+)
 from tests.engine.inference_process import (
     Connection,
     InferenceProcess,
     cpu_s,
     descendants,
-    is_alive,
+    memory_bytes,
     wait_for,
 )
-from tests.engine.models import CHARACTERS, CONTEXT_TOKENS, logprobs, publish, tiny_llama
+from tests.engine.models import CONTEXT_TOKENS, logprobs, publish, tiny_llama
 from zeroloop.client.inference import (
     Completion,
     FinishReason,
@@ -42,15 +51,11 @@ from zeroloop.errors import (
     InvalidRequestError,
     UnavailableError,
 )
+from zeroloop.weights_folder import building, seal, verify
 
 pytestmark = pytest.mark.timeout(400)
 
-PARITY_MAX = 1e-4
 SHARP = {"temperature": 0.7, "top_p": 0.9, "top_k": 20}
-
-
-def text(seed: int, length: int) -> str:
-    return "".join(random.Random(seed).choices(CHARACTERS, k=length))
 
 
 REQUESTS = [
@@ -96,26 +101,6 @@ async def service(served: Served) -> AsyncIterator[Connection]:
     async with served.process.connected() as connection:
         await connection.until(serving=True)
         yield connection
-
-
-async def generate(service: Connection, *prompts: Prompt, **sampling: Any) -> list[Completion]:
-    asked = Sampling(**({"max_tokens": 40, "logprobs": True} | sampling))
-    return [c async for c in service.inference.generate(prompts, asked)]
-
-
-async def score(service: Connection, *sequences: ScoredTokens) -> list[list[float]]:
-    found = {s.sequence_index: list(s.logprobs) async for s in service.inference.score(sequences)}
-    return [found[index] for index in range(len(sequences))]
-
-
-def largest_difference(first: list[float], second: list[float]) -> float:
-    return max(abs(a - b) for a, b in zip(first, second, strict=True))
-
-
-def difference_from(model: LlamaForCausalLM, completion: Completion, prompt: list[int]) -> float:
-    """Of the completion's log-probabilities from transformers'."""
-    expected = logprobs(model, [*prompt, *completion.token_ids], len(prompt))
-    return largest_difference(list(completion.logprobs), expected)
 
 
 async def test_while_the_engine_loads_the_server_answers(served: Served) -> None:
@@ -272,13 +257,18 @@ async def test_every_reload_reads_the_files_again(served: Served, service: Conne
     assert (await generate(service, asked))[0].weights_version == 2
 
 
-async def served_version_answers(service: Connection, served: Served, version: int) -> None:
-    """What is served is `version`, by name and by its log-probabilities."""
-    model = LlamaForCausalLM.from_pretrained(served.folder / str(version)).eval()
-    prompt = list(range(3, 40))
-    (completion,) = await generate(service, Prompt(token_ids=prompt, seed=5))
-    assert completion.weights_version == version
-    assert difference_from(model, completion, prompt) < PARITY_MAX
+async def test_memory_stays_flat_over_many_changes(served: Served, service: Connection) -> None:
+    core = served.process.core()
+    assert core is not None
+    digests = {v: verify(served.folder / str(v)).digest for v in (1, 2, 3)}
+    sizes: list[int] = []
+    for turn in range(30):
+        version = 1 + turn % 3
+        await service.weights.stage(version, str(served.folder / str(version)), digests[version])
+        await service.weights.apply(version)
+        sizes.append(memory_bytes(core))
+    assert sizes[-1] < 1.02 * sizes[5]
+    await service.weights.apply(2)
 
 
 async def test_bad_weights_are_refused_and_the_old_ones_go_on(
@@ -292,7 +282,7 @@ async def test_bad_weights_are_refused_and_the_old_ones_go_on(
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(CorruptDataError, match=r"model\.safetensors has SHA-256"):
         await service.weights.stage(4, str(folder), digest)
-    await served_version_answers(service, served, 2)
+    await version_answers(service, served.folder / "2", 2)
 
     # Damage that nothing but the loader sees: same size, same time of change.
     weights.write_bytes(content)
@@ -302,12 +292,10 @@ async def test_bad_weights_are_refused_and_the_old_ones_go_on(
     os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     with pytest.raises(InternalError, match="did not load"):
         await service.weights.apply(4)
-    await served_version_answers(service, served, 2)
+    await version_answers(service, served.folder / "2", 2)
 
 
 async def test_weights_of_another_shape_are_refused(served: Served, service: Connection) -> None:
-    from zeroloop.weights_folder import building, seal
-
     with building(served.folder / "5") as folder:
         tiny_llama(folder, layers=1)
         digest = seal(folder, version=5, parent=4, dtype="float32")
@@ -322,7 +310,7 @@ async def test_weights_that_are_not_the_trainers_are_taken_back(
     await service.weights.stage(6, str(served.folder / "6"), digest)
     with pytest.raises(FailedPreconditionError, match=r"by 0\.01 nats"):
         await service.weights.apply(6)
-    await served_version_answers(service, served, 2)
+    await version_answers(service, served.folder / "2", 2)
 
 
 async def test_a_killed_core_is_unavailable_and_comes_back_with_the_newest_weights(
@@ -348,7 +336,7 @@ async def test_a_killed_core_is_unavailable_and_comes_back_with_the_newest_weigh
     with pytest.raises(UnavailableError, match="restarting"):
         await generate(service, Prompt(text="a"))
     await service.until(serving=True)
-    await served_version_answers(service, served, 2)
+    await version_answers(service, served.folder / "2", 2)
 
 
 async def test_the_second_death_ends_the_service(served: Served, service: Connection) -> None:
@@ -358,62 +346,3 @@ async def test_the_second_death_ends_the_service(served: Served, service: Connec
     wait_for(lambda: served.process.process.poll() is not None, 30)
     assert served.process.process.returncode not in {0, None}
     assert "restarts_max=1" in served.process.log.read_text()
-
-
-def test_a_killed_service_leaves_no_engine_behind(served: Served, tmp_path: Path) -> None:
-    weights, version = served.folder / "3", "3"
-    service = InferenceProcess(
-        tmp_path,
-        *("--model", str(served.folder / "model"), "--kv-cache-mib", "64"),
-        *("--weights-uri", str(weights), "--weights-version", version),
-    )
-    service.wait_until_it_listens()
-    wait_for(lambda: service.core() is not None, 120)
-    while_loading = descendants(service.process.pid)
-    service.kill()
-    wait_for(lambda: not any(map(is_alive, while_loading)), 20)
-
-
-async def test_a_service_starts_from_the_weights_it_is_told(served: Served, tmp_path: Path) -> None:
-    service = InferenceProcess(
-        tmp_path,
-        *("--model", str(served.folder / "model"), "--kv-cache-mib", "64"),
-        *("--weights-uri", str(served.folder / "3"), "--weights-version", "3"),
-    )
-    service.wait_until_it_listens()
-    async with service.connected() as connection:
-        await connection.until(serving=True)
-        await served_version_answers(connection, served, 3)
-    processes = descendants(service.process.pid)
-    assert service.stop() == 0
-    wait_for(lambda: not any(map(is_alive, processes)), 20)
-
-
-def test_a_service_that_is_told_to_stop_while_it_loads_stops(
-    served: Served, tmp_path: Path
-) -> None:
-    service = InferenceProcess(tmp_path, "--model", str(served.folder / "model"))
-    service.wait_until_it_listens()
-    assert service.stop() == 0
-    wait_for(lambda: not descendants(service.process.pid), 20)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "named"),
-    [
-        ("config.json", None, "config.json cannot be read"),
-        ("model.safetensors", b"", "no safetensors file"),
-        ("config.json", b'{"architectures": ["Nonsense"], "model_type": "llama"}', "vLLM did not"),
-    ],
-)
-def test_a_broken_model_ends_the_service_with_a_clear_error(
-    tmp_path: Path, name: str, content: bytes | None, named: str
-) -> None:
-    tiny_llama(tmp_path / "model")
-    if content is None:
-        (tmp_path / "model" / name).unlink()
-    else:
-        (tmp_path / "model" / name).write_bytes(content)
-    service = InferenceProcess(tmp_path / "service", "--model", str(tmp_path / "model"))
-    assert service.process.wait(240) == 64
-    assert named in service.log.read_text()
