@@ -3,9 +3,11 @@
 import math
 import os
 import random
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import deepspeed
@@ -26,6 +28,7 @@ BUCKET_PARAMETERS_MAX = 100_000_000
 """Most gradient values that are reduced at once."""
 
 _SHARDS = "shards"
+_MUON = "deepspeed.runtime.zero.muon.muon_optimizer"
 
 
 class Learner:
@@ -202,11 +205,18 @@ def prepare_process(settings: TrainerSettings, *, local_rank: int, ranks_here: i
     return device
 
 
-def without_compiled_ops() -> None:
-    """Keep DeepSpeed from compiling: its shared-memory collectives need a compiler and a minute,
-    and a build that is killed leaves a lock that hangs every later start."""
+def without_compilers() -> None:
+    """Keep DeepSpeed from compiling; call it before anything of it is initialised.
+
+    Its shared-memory collectives need a compiler and a minute, and a build that is killed
+    leaves a lock that hangs every later start. Its Muon optimiser, which is not used, loads
+    torch's whole compiler stack just to be compared with ours.
+    """
     ops: Any = deepspeed.ops
     ops.__compatible_ops__ = {}
+    stand_in: Any = ModuleType(_MUON)
+    stand_in.MuonWithAuxAdam = type("MuonWithAuxAdam", (), {})
+    sys.modules.setdefault(_MUON, stand_in)
 
 
 def _require_finite(value: float, name: str) -> None:

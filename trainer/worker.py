@@ -18,7 +18,7 @@ from trainer.exits import ExitCode
 from trainer.gloo_group import GlooGroup
 from trainer.group import Group, SoloGroup
 from trainer.grpc_store import GrpcStore
-from trainer.learner import Learner, prepare_process, without_compiled_ops
+from trainer.learner import Learner, prepare_process, without_compilers
 from trainer.loop import Schedule, Trainer
 from trainer.model_folder import companions, resolve_model
 from trainer.publisher import Origin, Publisher
@@ -108,7 +108,7 @@ def process_group(
     """Join the other ranks; DeepSpeed needs a process group even for one."""
     import deepspeed
 
-    without_compiled_ops()
+    without_compilers()
     timeout = timedelta(seconds=settings.peers_s)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timeout)
     deepspeed.init_distributed(auto_mpi_discovery=False, verbose=False)
