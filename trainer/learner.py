@@ -198,6 +198,8 @@ def prepare_process(settings: TrainerSettings, *, local_rank: int, ranks_here: i
     device = _device(settings.device, local_rank)
     if device.type == "cuda":
         torch.cuda.set_device(device)
+        # Its backward pass is not deterministic, and torch would refuse it.
+        torch.backends.cuda.enable_mem_efficient_sdp(not settings.deterministic)
     torch.use_deterministic_algorithms(settings.deterministic or device.type == "cpu")
     # It would fill every new tensor, which is for finding reads of unset memory.
     deterministic: Any = torch.utils.deterministic
