@@ -24,7 +24,7 @@ setup: $(STAMP) ## Install everything the project needs: environment, lock, gVis
 
 $(STAMP): requirements/cpu.lock pyproject.toml
 	$(UV) venv --quiet --allow-existing --python '>=3.11,<3.13' .venv
-	$(UV) pip sync --quiet --python $(PY) --require-hashes requirements/cpu.lock
+	$(UV) pip sync --quiet --compile-bytecode --python $(PY) --require-hashes requirements/cpu.lock
 	$(UV) pip install --quiet --python $(PY) --no-deps -e .
 	@touch $@
 
