@@ -75,7 +75,7 @@ lock: ## Resolve requirements/*.lock anew.
 	tools/lock
 
 seedling: setup ## Make models/seedling again from its recipe (about half an hour).
-	$(PY) -m models.recipe
+	$(PY) -m models.recipe seedling
 
 images: ## Build the container images (IMAGE_BUILDER=docker).
 	deploy/build-images
