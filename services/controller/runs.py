@@ -89,7 +89,7 @@ class Runs:
 
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._playing: set[str] = set()
-        self._stopping: set[asyncio.Task[None]] = set()
+        self._stopping: dict[str, asyncio.Task[None]] = {}
         self._failed: set[str] = set()
 
     # ---- reading
@@ -185,6 +185,7 @@ class Runs:
             InvalidRequestError: `rounds` is below the round being played.
         """
         book = self._book(name)
+        await self._stopped(name)
         spec = book.run.spec
         if rounds and rounds < max(1, book.run.status.round):
             raise invalid(
@@ -197,20 +198,12 @@ class Runs:
         return book.run
 
     async def stop(self, name: str, *, resumable: bool) -> Run:
-        """Stop within seconds."""
+        """Stop within seconds, even if the caller gives up meanwhile."""
         book = self._book(name)
-        task = self._tasks.get(name)
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        await self._close(name)
-        if resumable:
-            if not book.run.status.phase.ended:
-                book.set_phase(
-                    Phase.SUSPENDED, "stopped; resume goes on at the first missing stage"
-                )
-        elif book.run.status.phase not in (Phase.COMPLETED, Phase.STOPPED):
-            book.set_phase(Phase.STOPPED)
+        await self._stopped(name)
+        task = asyncio.create_task(self._stop(book, resumable=resumable), name=f"stop-{name}")
+        self._stopping[name] = task
+        await asyncio.shield(task)
         return book.run
 
     async def close(self) -> None:
@@ -218,7 +211,7 @@ class Runs:
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, *self._stopping, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._stopping.values(), return_exceptions=True)
         await asyncio.gather(*(self._close(name) for name in list(self._active)))
         for book in self._books.values():
             if book.run.status.phase in ALIVE:
@@ -238,20 +231,30 @@ class Runs:
 
     # ---- driving
 
+    async def _stopped(self, name: str) -> None:
+        """Wait for a stop that is under way: new services would meet the old ones."""
+        while (task := self._stopping.get(name)) is not None:
+            await asyncio.wait([task])
+
     async def _stop(self, book: RunBook, *, resumable: bool) -> None:
         name = book.run.name
+        try:
+            await self._end(name)
+            if resumable:
+                if not book.run.status.phase.ended:
+                    message = "stopped; resume goes on at the first missing stage"
+                    book.set_phase(Phase.SUSPENDED, message)
+            elif book.run.status.phase not in (Phase.COMPLETED, Phase.STOPPED):
+                book.set_phase(Phase.STOPPED)
+        finally:
+            del self._stopping[name]
+
+    async def _end(self, name: str) -> None:
         task = self._tasks.get(name)
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         await self._close(name)
-        if resumable:
-            if not book.run.status.phase.ended:
-                book.set_phase(
-                    Phase.SUSPENDED, "stopped; resume goes on at the first missing stage"
-                )
-        elif book.run.status.phase not in (Phase.COMPLETED, Phase.STOPPED):
-            book.set_phase(Phase.STOPPED)
 
     def _existing(self, name: str, spec: RunSpec, request_id: str) -> Run:
         book = self._book(name)

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,6 +35,8 @@ class InMemory:
         self._book = book
         self.step_s = 0.0
         self.error: Exception | None = None
+        self.may_close = asyncio.Event()
+        self.closing = asyncio.Event()
         self.closed = False
         self.trainer_stopped = False
         self.endpoints = Endpoints(buffer="127.0.0.1:1", inference="127.0.0.1:2")
@@ -57,6 +59,8 @@ class InMemory:
         self.trainer_stopped = True
 
     async def close(self) -> None:
+        self.closing.set()
+        await self.may_close.wait()
         self.closed = True
 
     def refuse(self, version: int) -> None:
@@ -79,10 +83,11 @@ class Controller:
     step_s: float = 0.0
     error: Exception | None = None
     bad_version: int = -1
+    closes_at_once: bool = True
 
 
 @asynccontextmanager
-async def serving(folder: Path, *, resume: bool = False) -> AsyncIterator[Controller]:
+async def serving(folder: Path, *, resume: bool = False) -> AsyncGenerator[Controller]:
     """Serve the runs below `folder`."""
     server = grpc.aio.server(interceptors=[TokenInterceptor(TOKEN), ErrorInterceptor()])
     made: Controller
@@ -91,6 +96,8 @@ async def serving(folder: Path, *, resume: bool = False) -> AsyncIterator[Contro
         platform = InMemory(book, prepared)
         platform.step_s, platform.error = made.step_s, made.error
         platform.refuse(made.bad_version)
+        if made.closes_at_once:
+            platform.may_close.set()
         made.platforms[book.run.name] = platform
         return platform
 

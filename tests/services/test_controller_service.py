@@ -165,6 +165,47 @@ async def test_a_stopped_run_leaves_nothing_running_at_once(
         await controller.client.get_endpoints("r")
 
 
+async def given_up_while_it_stops(controller: Controller, spec: RunSpec) -> None:
+    """Play run `r`, and cancel the call that stops it while its services end."""
+    controller.step_s = 30.0
+    controller.closes_at_once = False
+    await controller.client.create_run(spec, request_id="q", name="r")
+    await until(controller, "r", Phase.PLAYING)
+    call = asyncio.create_task(controller.client.stop_run("r", resumable=True))
+    async with asyncio.timeout(5):
+        await controller.platforms["r"].closing.wait()
+    call.cancel()
+    await asyncio.sleep(0.1)  # Until the server knows of it.
+
+
+async def test_a_run_is_stopped_though_its_caller_gave_up(
+    controller: Controller, spec: RunSpec
+) -> None:
+    await given_up_while_it_stops(controller, spec)
+    controller.platforms["r"].may_close.set()
+
+    await until(controller, "r", Phase.SUSPENDED)
+
+    assert controller.platforms["r"].closed
+
+
+async def test_a_run_is_resumed_after_its_services_have_ended(
+    controller: Controller, spec: RunSpec
+) -> None:
+    await given_up_while_it_stops(controller, spec)
+    first = controller.platforms["r"]
+    controller.step_s, controller.closes_at_once = 0.0, True
+    resumed = asyncio.create_task(controller.client.resume_run("r"))
+    await asyncio.sleep(0.1)
+    assert not resumed.done(), "two sets of services would share one folder"
+    first.may_close.set()
+    await resumed
+
+    await until(controller, "r", Phase.COMPLETED)
+
+    assert controller.platforms["r"] is not first
+
+
 async def test_a_second_run_waits_for_the_first(controller: Controller, spec: RunSpec) -> None:
     controller.step_s = 0.02
     await controller.client.create_run(spec, request_id="1", name="one")
