@@ -3,20 +3,23 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services._server.settings import load_settings
 from trainer.exits import ExitCode
+from zeroloop.core import settings as options
+from zeroloop.core import training
 
 SERVICE = "trainer"
 
 
-def _number_in(value: object) -> object:
-    """Read a flag's text as the number that it is; what is none stays as it is."""
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
+def _of_a_run(option: str) -> Any:
+    """A setting that a run's option sets: the same default, the same range."""
+    low, high = options.bounds(option)
+    return Field(default=options.default(option), ge=low, le=high)
 
 
 _UNKNOWN_FLAG = 2
@@ -58,45 +61,45 @@ class TrainerSettings(BaseSettings):
 
     # ---- the objective (docs/reference/algorithm.md 7)
 
-    clip: float = Field(default=0.2, gt=0, lt=1)
+    clip: float = _of_a_run("clip")
     """Largest change of a token's probability ratio that is still rewarded."""
 
-    entropy_coef: float = Field(default=0.001, ge=0, le=1)
+    entropy_coef: float = _of_a_run("entropy_coef")
     """Weight of the entropy bonus, a mean over tokens by the batch's token weights."""
 
     max_staleness: int = Field(default=0, ge=0, le=64)
     """Versions that a batch may lag behind. At 1 and more each token's weight is multiplied by
     min(trainer's probability / engine's probability, `importance_bound`)."""
 
-    importance_bound: float = Field(default=2.0, ge=1, le=100)
+    importance_bound: float = _of_a_run("importance_bound")
     """Bound of that factor, unitless."""
 
     # ---- the optimiser: AdamW
 
-    learning_rate: float = Field(default=1e-6, gt=0, le=1)
+    learning_rate: float = _of_a_run("learning_rate")
     """Constant, without warm-up."""
 
-    adam_beta1: float = Field(default=0.9, ge=0, lt=1)
+    adam_beta1: float = _of_a_run("beta_1")
     """Decay of the gradient's running mean."""
 
-    adam_beta2: float = Field(default=0.999, ge=0, lt=1)
+    adam_beta2: float = _of_a_run("beta_2")
     """Decay of its running square."""
 
     adam_eps: float = Field(default=1e-8, gt=0, le=1)
     """Added to the root of the running square."""
 
-    weight_decay: float = Field(default=0.01, ge=0, le=1)
+    weight_decay: float = _of_a_run("weight_decay")
     """Decoupled, on every parameter."""
 
-    gradient_clip: float = Field(default=1.0, gt=0)
+    gradient_clip: float = _of_a_run("grad_norm_max")
     """Largest norm of the whole gradient."""
 
     # ---- how it runs
 
-    ranks: int = Field(default=1, ge=1, le=16)
+    ranks: int = Field(default=1, ge=1, le=training.RANKS_MAX)
     """Processes on this node; one per GPU."""
 
-    zero_stage: Annotated[Literal[2, 3], BeforeValidator(_number_in)] = 2
+    zero_stage: int = Field(default=2, ge=training.ZERO_STAGE_MIN, le=training.ZERO_STAGE_MAX)
     """DeepSpeed ZeRO: 2 shares out optimiser state and gradients, 3 the weights as well."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -106,7 +109,7 @@ class TrainerSettings(BaseSettings):
     """Of the computation; the optimiser keeps 32-bit weights. `auto`: float32 on CPUs, else
     bfloat16."""
 
-    micro_batch_tokens: int = Field(default=16_384, ge=16, le=1 << 22)
+    micro_batch_tokens: int = Field(default=16_384, ge=16, le=training.MICRO_BATCH_TOKENS_MAX)
     """Tokens of one forward pass, padding included; the longest sequence must fit."""
 
     gradient_checkpointing: bool = False
@@ -126,7 +129,7 @@ class TrainerSettings(BaseSettings):
 
     # ---- checkpoints and published weights
 
-    checkpoint_every_rounds: int = Field(default=1, ge=1, le=1000)
+    checkpoint_every_rounds: int = Field(default=1, ge=1, le=training.CHECKPOINT_EVERY_ROUNDS_MAX)
     """Rounds between checkpoints. The buffer must keep the batches since the last one."""
 
     checkpoints_keep: int = Field(default=2, ge=1, le=100)

@@ -10,10 +10,11 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from zeroloop.core import training
 from zeroloop.core.presets import preset
 from zeroloop.core.runs import RunSpec
 from zeroloop.core.settings import AlgorithmSettings, SettingsError
-from zeroloop.errors import InvalidRequestError, Violation
+from zeroloop.errors import FailedPreconditionError, InvalidRequestError, Violation
 
 DEFAULT_PRESET = "paper"
 
@@ -58,7 +59,7 @@ class Evaluate(_Section):
 class Checkpoint(_Section):
     """When the trainer saves what it needs to go on."""
 
-    every_rounds: int = Field(default=1, ge=1, le=10_000)
+    every_rounds: int = Field(default=1, ge=1, le=training.CHECKPOINT_EVERY_ROUNDS_MAX)
     """1 for small models, 10 for large ones."""
 
 
@@ -75,17 +76,18 @@ class Keep(_Section):
 class Training(_Section):
     """The trainer's processes."""
 
-    ranks: int = Field(default=1, ge=1, le=1024)
-    """Processes that train together."""
+    ranks: int = Field(default=1, ge=1, le=training.RANKS_MAX)
+    """Processes that train together; one per GPU."""
 
-    zero_stage: int = Field(default=2, ge=0, le=3)
-    """DeepSpeed ZeRO stage."""
+    zero_stage: int = Field(default=2, ge=training.ZERO_STAGE_MIN, le=training.ZERO_STAGE_MAX)
+    """DeepSpeed ZeRO: 2 shares out optimiser state and gradients, 3 the weights as well."""
 
     failures_max: int = Field(default=5, ge=0, le=1000)
     """Attempts that may fail per round."""
 
-    micro_batch_tokens: int = Field(default=16_384, ge=256, le=10_000_000)
-    """Padded tokens that one forward pass holds. The loss does not depend on it."""
+    micro_batch_tokens: int = Field(default=16_384, ge=256, le=training.MICRO_BATCH_TOKENS_MAX)
+    """Padded tokens that one forward pass holds; the longest sequence must fit. The loss does
+    not depend on it."""
 
 
 class Inference(_Section):
@@ -175,6 +177,22 @@ class Settings:
         """All options by name as JSON values."""
         play = _flatten(self.play.model_dump(mode="json"))
         return {**self.algorithm.to_mapping(), **play}
+
+    def require_trainable(self, context_tokens: int) -> None:
+        """Check that the longest sequence that can be played can also be trained on.
+
+        Raises:
+            FailedPreconditionError: The trainer would refuse it after a round.
+        """
+        algorithm, allowed = self.algorithm, self.play.training.micro_batch_tokens
+        asked = algorithm.prompt_tokens_max + algorithm.response_tokens_max
+        if min(asked, context_tokens) > allowed:
+            raise FailedPreconditionError(
+                f"training.micro_batch_tokens must hold the longest sequence: prompt_tokens_max + "
+                f"response_tokens_max is {asked}, the model's context {context_tokens} tokens, got "
+                f"{allowed}; raise it to {min(asked, context_tokens)}, or lower "
+                "response_tokens_max"
+            )
 
 
 def settings_of(spec: RunSpec) -> Settings:

@@ -46,7 +46,11 @@ may be."""
 
 
 class Player:
-    """One run and the services that play it."""
+    """One run and the services that play it.
+
+    Raises:
+        FailedPreconditionError: The model can write more than the trainer may take.
+    """
 
     def __init__(
         self,
@@ -180,6 +184,7 @@ class Player:
 
     def _make_game(self, heldout: Sequence[HeldOut], context_tokens: int) -> Game:
         algorithm, play = self._settings.algorithm, self._settings.play
+        self._settings.require_trainable(context_tokens)
         response = min(algorithm.response_tokens_max, context_tokens // CONTEXT_SHARE_MIN)
         return Game(
             run=self._book.run.name,

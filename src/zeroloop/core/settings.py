@@ -21,6 +21,9 @@ BANNED_MODULES = (
 )
 """The reference's list, plus `sys` and `shutil` (D9)."""
 
+BETA_MAX = 0.999_999
+"""A running mean that keeps all of its past never moves."""
+
 
 class SettingsError(ValueError):
     """Settings are unknown or out of range. `problems` lists all of them, one line each."""
@@ -31,7 +34,7 @@ class SettingsError(ValueError):
 
 
 def _option(default: Any, doc: str, low: float = -math.inf, high: float = math.inf) -> Any:
-    metadata = {"doc": doc, "low": low, "high": high}
+    metadata = {"doc": doc, "default": default, "low": low, "high": high}
     return field(default=default, metadata=metadata)
 
 
@@ -161,15 +164,15 @@ class AlgorithmSettings:
         "token", "mean over the tokens of a chunk of sequences, or per sequence (D4)"
     )
     loss_chunk_sequences: int = _option(16, "sequences of one chunk of the loss", 1, 4096)
-    learning_rate: float = _option(1e-6, "constant, no warm-up", 0, 1)
-    beta_1: float = _option(0.9, "AdamW's decay of the mean", 0, 1)
-    beta_2: float = _option(0.999, "AdamW's decay of the square", 0, 1)
-    weight_decay: float = _option(0.01, "AdamW's decay of weights (D6)", 0, 10)
-    clip: float = _option(0.2, "the ratio is clipped to [1 - clip, 1 + clip] (D7)", 0, 10)
-    entropy_coef: float = _option(0.001, "weight of the entropy bonus (D6)", 0, 10)
+    learning_rate: float = _option(1e-6, "constant, no warm-up", 1e-12, 1)
+    beta_1: float = _option(0.9, "AdamW's decay of the mean", 0, BETA_MAX)
+    beta_2: float = _option(0.999, "AdamW's decay of the square", 0, BETA_MAX)
+    weight_decay: float = _option(0.01, "AdamW's decay of weights (D6)", 0, 1)
+    clip: float = _option(0.2, "the ratio is clipped to [1 - clip, 1 + clip] (D7)", 0.001, 1)
+    entropy_coef: float = _option(0.001, "weight of the entropy bonus (D6)", 0, 1)
     grad_norm_max: float = _option(1.0, "gradients are scaled down to this norm", 1e-9, 1e9)
     importance_bound: float = _option(
-        2.0, "bound of the off-policy correction; has no effect on-policy", 1, 1e6
+        2.0, "bound of the off-policy correction; has no effect on-policy", 1, 100
     )
 
     def __post_init__(self) -> None:
@@ -253,6 +256,18 @@ def allowed(name: str) -> str:
         return f"one of {', '.join(get_args(kind))}"
     noun = "an integer" if kind is int else "a number"
     return f"{noun} from {_METADATA[name]['low']:g} to {_METADATA[name]['high']:g}"
+
+
+def default(name: str) -> Any:
+    """The value of option `name` unless it is set."""
+    return _METADATA[name]["default"]
+
+
+def bounds(name: str) -> tuple[float, ...]:
+    """The lowest and the highest value of option `name`; nothing unless it is a number."""
+    if _TYPES[name] not in (int, float):
+        return ()
+    return _METADATA[name]["low"], _METADATA[name]["high"]
 
 
 def _problems(name: str, value: object) -> list[str]:

@@ -35,7 +35,7 @@ def test_every_error_is_reported_at_once_with_name_allowed_and_got() -> None:
         "unknown option 'rollout'; did you mean rollouts?",
         "rollouts must be an integer from 1 to 256, got 0",
         "equality must be one of plain, typed, got 'strict'",
-        "clip must be a number from 0 to 10, got 'x'",
+        "clip must be a number from 0.001 to 1, got 'x'",
     ]
 
 

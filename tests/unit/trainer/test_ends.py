@@ -43,9 +43,11 @@ def test_defaults_are_those_of_the_algorithm() -> None:
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        pytest.param("--clip=1.5", "clip .*less than 1.*1.5", id="clip"),
-        pytest.param("--zero-stage=1", "zero_stage .*2 or 3", id="stage"),
-        pytest.param("--learning-rate=0", "learning_rate .*greater than 0", id="rate"),
+        pytest.param("--clip=1.5", "clip .*less than or equal to 1.*1.5", id="clip"),
+        pytest.param("--zero-stage=1", "zero_stage .*greater than or equal to 2", id="stage"),
+        pytest.param(
+            "--learning-rate=0", "learning_rate .*greater than or equal to 0.0", id="rate"
+        ),
         pytest.param("--micro-batch-tokens=1", "micro_batch_tokens .*16", id="tokens"),
     ],
 )
