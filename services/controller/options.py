@@ -133,8 +133,8 @@ class Limits(_Section):
     """Passes over a buffer's seeding. A model that fills none of it in so many cannot play."""
 
     not_executed_ratio_max: float = Field(default=0.5, ge=0, le=1)
-    """Share of a stage's episodes that the platform may fail on; with more the stage is
-    played again instead of training on the few that are left."""
+    """Share of a stage's episodes that the platform may fail on; with more, and always with
+    all of them, the stage is played again instead of training on the few that are left."""
 
 
 class Oversight(_Section):

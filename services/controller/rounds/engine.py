@@ -24,7 +24,7 @@ from services.controller.steps import Step, steps_of
 from zeroloop.core import figures
 from zeroloop.core.figures import by_kind
 from zeroloop.core.rounds import Episode, Record, RoundState, Stage, StageSummary
-from zeroloop.errors import NotFoundError, UnavailableError
+from zeroloop.errors import FailedPreconditionError, NotFoundError, UnavailableError
 
 SPANS = {
     Step.SEED: semconv.SPAN_SEED,
@@ -128,6 +128,12 @@ class RoundEngine:
         with self._trace.part(SPANS[Step.REWARD], turn):
             records = await read_records(self._game, turn, *INPUT_STAGES)
             rewards = await reward(self._game, turn, records)
+            if not rewards:
+                raise FailedPreconditionError(
+                    f"round {turn.round} has nothing to train on: none of its "
+                    f"{len(records.proposals) + len(records.solutions)} responses has a token and "
+                    "a reward; begin a new run from earlier weights, with a lower learning_rate"
+                )
             found = await self._store(turn, Step.REWARD, rewards, started_s)
         self._report(turn, Step.REWARD, found)
 
@@ -205,9 +211,13 @@ class RoundEngine:
 
 
 def _refuse_hollow(game: Game, step: Step, tally: Tally) -> None:
-    """Rather play a step again than train on what little of it the platform did not lose."""
+    """Rather play a step again than train on what little of it the platform did not lose.
+
+    A step of which nothing is left is never stored: a round could end up without a batch, and
+    what is stored stays.
+    """
     share = tally.not_executed / tally.total if tally.total else 0.0
-    if share > game.play.limits.not_executed_ratio_max:
+    if share == 1 or share > game.play.limits.not_executed_ratio_max:
         raise UnavailableError(
             f"{step}: the platform failed on {tally.not_executed} of {tally.total} episodes"
         )

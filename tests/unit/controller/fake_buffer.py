@@ -163,6 +163,8 @@ class FakeRounds:
         if queue_batch:
             if (round_index, Stage.REWARD) not in self.records:
                 raise FailedPreconditionError("reward is missing")
+            if not self.records[round_index, Stage.REWARD]:
+                raise FailedPreconditionError("there are no rewards, so nothing to train on")
             self.batches.append(round_index)
         ids = self.tasks.add(run, tasks)
         self.observations.append(observations or {})

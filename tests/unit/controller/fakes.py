@@ -64,6 +64,7 @@ class FakeInference:
     weights_version: int = 0
     generated: int = 0
     prompt_tokens: dict[str, int] = field(default_factory=dict[str, int])
+    mute: bool = False
 
     async def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, *, min_weights_version: int
@@ -81,7 +82,7 @@ class FakeInference:
         self, prompt: Prompt, prompt_index: int, sample_index: int, sampling: Sampling
     ) -> Completion:
         value = number(prompt.text, (prompt.seed or 0) + sample_index, self.weights_version)
-        length = min(1 + value % 9, sampling.max_tokens)
+        length = 0 if self.mute else min(1 + value % 9, sampling.max_tokens)
         tokens = [number(value, position) % 90 for position in range(length)]
         prompt_length = self.prompt_tokens.get(prompt.text, len(prompt.text) // 4)
         return Completion(

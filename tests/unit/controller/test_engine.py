@@ -228,8 +228,9 @@ async def test_an_episode_that_was_not_executed_is_in_no_reward_and_no_batch() -
         assert all(o.attempts > 0 for o in observations.values())
 
 
-async def test_a_stage_that_the_platform_mostly_lost_is_not_stored() -> None:
-    world = World()
+@pytest.mark.parametrize("ratio_max", [0.5, 1.0], ids=["by default", "whatever share may be lost"])
+async def test_a_stage_that_the_platform_lost_is_not_stored(ratio_max: float) -> None:
+    world = World(play=options(not_executed_ratio_max=ratio_max))
     await world.play_round(0)
     world.faults.not_executed_ratio = 1.0
 
@@ -237,6 +238,38 @@ async def test_a_stage_that_the_platform_mostly_lost_is_not_stored() -> None:
         await world.play_round(1)
 
     assert (1, Stage.VALIDATE) not in world.buffer.rounds.records
+
+
+@pytest.mark.parametrize("overlap", [False, True], ids=["in turn", "overlapping"])
+async def test_a_round_that_the_platform_lost_is_played_once_it_works(overlap: bool) -> None:
+    expected = await play_two_rounds(World())
+    play = PlayOptions.model_validate(
+        {
+            "limits": {"gather_s": 0, "not_executed_ratio_max": 1},
+            "pipeline": {"overlap": overlap},
+        }
+    )
+    world = World(play=play)
+    await world.play_round(0)
+    world.faults.not_executed_ratio = 1.0
+    with pytest.raises(UnavailableError):
+        await world.play_round(1)
+    world.faults.not_executed_ratio = 0.0
+
+    await play_two_rounds(world)
+
+    assert world.everything() == expected.everything()
+
+
+async def test_a_round_without_a_single_token_is_refused_with_the_reason() -> None:
+    world = World()
+    await world.play_round(0)
+    world.inference.mute = True
+
+    with pytest.raises(FailedPreconditionError, match="round 1 has nothing to train on"):
+        await world.play_round(1)
+
+    assert (1, Stage.REWARD) not in world.buffer.rounds.records
 
 
 async def test_rollouts_join_the_batch_when_they_are_trained_on() -> None:
