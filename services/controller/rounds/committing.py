@@ -1,6 +1,7 @@
 """Commit: tasks, observations and the batch, in one transaction."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 
 from services.controller.rounds.estimating import was_too_long
 from services.controller.rounds.game import Game, Turn
@@ -11,18 +12,18 @@ from zeroloop.core.figures import by_kind
 from zeroloop.core.rewards import is_admitted, success_rate
 from zeroloop.core.rounds import Commit
 from zeroloop.core.stored_tasks import Lineage, NewTask, Observation, Origin
-from zeroloop.core.tasks import Outcome, Task
+from zeroloop.core.tasks import Kind, Outcome, Task
 
 
 async def commit(game: Game, turn: Turn, records: Records) -> Commit:
     """Commit a round that is trained on."""
     admitted = admissible(game, turn, records)
-    page = await game.buffer.tasks.list(game.run, page_size=1)
+    joining = Counter(new.task.kind for new in admitted)
     metrics = measure(game, records)
     metrics[figures.ADMITTED] = len(admitted)
-    metrics[figures.TASKS] = page.total_tasks + len(admitted)
+    metrics[figures.TASKS] = await _tasks_after(game, joining)
     for kind in game.algorithm.kinds:
-        metrics[by_kind(figures.ADMITTED, kind)] = sum(n.task.kind is kind for n in admitted)
+        metrics[by_kind(figures.ADMITTED, kind)] = joining[kind]
     return await game.buffer.rounds.commit(
         game.run,
         turn.round,
@@ -44,6 +45,15 @@ async def commit_seeds(game: Game) -> Commit:
     page = await game.buffer.tasks.list(game.run, page_size=1)
     metrics[figures.TASKS] = page.total_tasks
     return await game.buffer.rounds.commit(game.run, 0, metrics=metrics, queue_batch=False)
+
+
+async def _tasks_after(game: Game, joining: Mapping[Kind, int]) -> int:
+    """Tasks in all buffers once `joining` are there; those that make room stay listed."""
+    tasks = 0
+    for kind in Kind:
+        page = await game.buffer.tasks.list(game.run, kind=kind, page_size=1)
+        tasks += min(page.total_tasks + joining.get(kind, 0), game.algorithm.buffer_tasks_max)
+    return tasks
 
 
 def admissible(game: Game, turn: Turn, records: Records) -> list[NewTask]:

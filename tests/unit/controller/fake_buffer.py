@@ -27,6 +27,8 @@ class FakeTasks:
     faults: Faults
     stored: list[StoredTask] = field(default_factory=list[StoredTask])
     requests: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    left: set[str] = field(default_factory=set[str])
+    """Ids of tasks that made room; they are listed still, but not drawn any more."""
 
     async def sample(
         self,
@@ -46,6 +48,7 @@ class FakeTasks:
             for kind in kinds
             for stored in self.stored
             if stored.task.kind is kind and stored.lineage.round < (before_round or 10**9)
+            if stored.task.task_id not in self.left
         ]
         rng = random.Random(f"{seed}/{strategy}")
         drawn = [tuple(rng.sample(range(len(pool)), min(count, len(pool)))) for _ in range(draws)]
@@ -84,6 +87,11 @@ class FakeTasks:
                 )
             )
         return tuple(ids)
+
+    def retire(self, tasks_max: int) -> None:
+        for kind in Kind:
+            ids = [s.task.task_id for s in self.stored if s.task.kind is kind]
+            self.left.update(ids[:-tasks_max])
 
 
 @dataclass
@@ -167,6 +175,8 @@ class FakeRounds:
                 raise FailedPreconditionError("there are no rewards, so nothing to train on")
             self.batches.append(round_index)
         ids = self.tasks.add(run, tasks)
+        if tasks_max:
+            self.tasks.retire(tasks_max)
         self.observations.append(observations or {})
         committed = replace(known, state=RoundState.COMMITTED, metrics=dict(metrics or {}))
         self.rounds[round_index] = committed

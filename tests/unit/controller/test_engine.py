@@ -169,6 +169,15 @@ async def test_the_metrics_of_a_round_name_what_the_documentation_lists() -> Non
     assert "pred_code_f/response_length/mean" in metrics
 
 
+async def test_tasks_that_made_room_for_newer_ones_are_not_counted() -> None:
+    world = await play_two_rounds(World(settings=replace(SMALL, buffer_tasks_max=9)))
+
+    tasks = world.buffer.tasks
+    assert tasks.left
+    metrics = world.buffer.rounds.rounds[2].metrics
+    assert metrics[figures.TASKS] == len(tasks.stored) - len(tasks.left)
+
+
 async def test_overlapping_stores_the_same_records_as_playing_in_turn() -> None:
     in_turn = await play_two_rounds(World(play=overlapping(False)))
     at_once = await play_two_rounds(World(play=overlapping(True)))
