@@ -125,6 +125,25 @@ async def test_a_small_buffer_gives_what_it_has(client: BufferClient, run: str) 
     assert nothing.draws == ((),)
 
 
+@pytest.mark.parametrize(
+    ("strategy", "count"),
+    [
+        pytest.param(Strategy.UNIFORM, 2, id="examples are drawn once"),
+        pytest.param(Strategy.STEP, 2, id="weighted ones too"),
+        pytest.param(Strategy.MAX_NEW, 6, id="tasks to solve repeat"),
+        pytest.param(Strategy.HALF_NEW, 6, id="half new ones too"),
+    ],
+)
+async def test_a_small_buffer_fills_a_draw_only_with_tasks_to_solve(
+    client: BufferClient, run: str, strategy: Strategy, count: int
+) -> None:
+    await seed(client, run, tasks=2)
+
+    sample = await client.tasks.sample(run, [Kind.DEDUCTION], strategy, 6, seed=1)
+
+    assert len(sample.draws[0]) == count
+
+
 async def test_several_buffers_are_laid_end_to_end(client: BufferClient, run: str) -> None:
     kinds = [Kind.ABDUCTION, Kind.DEDUCTION]
     await client.tasks.admit(run, [new_task(n, kinds[n % 2]) for n in range(6)], request_id="a")

@@ -76,7 +76,10 @@ class TaskClient:
         before_round: int = 0,
         window_rounds: int = 1,
     ) -> TaskSample:
-        """Draw `draws` times `count` tasks; fewer come back when the buffer holds fewer.
+        """Draw `draws` times `count` tasks.
+
+        From a buffer that holds fewer, UNIFORM and STEP draw each once; MAX_NEW and HALF_NEW
+        repeat tasks.
 
         The same arguments and admitted rounds give the same tasks.
 
@@ -236,6 +239,8 @@ class RoundClient:
         metrics: Mapping[str, float] | None = None,
         queue_batch: bool = True,
         tasks_max: int = 0,
+        buffer_full: BufferFull = BufferFull.KEEP_NEWEST,
+        reservoir_seed: int = 0,
     ) -> Commit:
         """Admit tasks, append observations and queue the batch in one transaction.
 
@@ -248,7 +253,9 @@ class RoundClient:
             observations: New observations of tasks that exist already, by their id.
             metrics: Merged into the round's.
             queue_batch: False for rounds that are not trained on, such as round 0.
-            tasks_max: Most tasks that the buffer of one kind keeps; the oldest leave. 0: no limit.
+            tasks_max: Most tasks that the buffer of one kind keeps. 0: no limit.
+            buffer_full: Which tasks stay in a buffer that is full.
+            reservoir_seed: For RESERVOIR; the same in every commit of a run.
 
         Raises:
             FailedPreconditionError: A batch is to be queued, and a stage of `BATCH_STAGES` is
@@ -261,6 +268,8 @@ class RoundClient:
             metrics=metrics,
             queue_batch=queue_batch,
             tasks_max=tasks_max,
+            buffer_full=history.BUFFER_FULL.to_pb(buffer_full),
+            reservoir_seed=reservoir_seed,
         )
         for task_id, observation in (observations or {}).items():
             request.observations[task_id].CopyFrom(history.observation_to_pb(observation))

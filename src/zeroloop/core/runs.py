@@ -111,6 +111,8 @@ class RunStatus:
 
     weights_version: int = 0
     tasks: int = 0
+    """Tasks in the run's buffer after the last round."""
+
     solver_accuracy: float = 0.0
     """Share of the last round's solver episodes that were correct, in [0, 1]."""
 
