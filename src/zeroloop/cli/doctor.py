@@ -49,6 +49,7 @@ def look(environ: Mapping[str, str], folder: Path, model: str, runs_dir: str) ->
         checks.python(),
         here,
         *(checks.packages(group, modules) for group, modules in checks.GROUPS.items()),
+        *([checks.libraries()] if checks.is_cpu_build() else []),
         checks.sandbox(environ),
         checks.go(environ),
         checks.model(root / model),

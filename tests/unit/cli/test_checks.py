@@ -35,6 +35,14 @@ def test_missing_packages_are_named() -> None:
     assert check.remedy == "make setup"
 
 
+def test_a_missing_library_is_named_with_the_package_that_brings_it() -> None:
+    assert checks.libraries({"libc.so.6": "libc6"}).verdict is Verdict.OK
+
+    check = checks.libraries({"libc.so.6": "libc6", "libnone.so.1": "libnone1"})
+    assert (check.verdict, check.found) == (Verdict.MISSING, "without libnone.so.1")
+    assert check.remedy == "apt-get install libnone1"
+
+
 def test_runsc_is_the_named_one_then_the_built_one_then_the_installed_one(tmp_path: Path) -> None:
     installed = fake_runsc(tmp_path / "bin" / "runsc")
     environ = {"PATH": str(installed.parent), "ZEROLOOP_CACHE": str(tmp_path / "cache")}
