@@ -1,4 +1,4 @@
-"""Tasks joining and leaving the buffers, as steps of a larger transaction."""
+"""Tasks joining the buffers, as steps of a larger transaction."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.buffer import codec, schema
 from services.buffer.limits import require_range
 from zeroloop.core.stored_tasks import NewTask, Observation
-from zeroloop.core.tasks import Kind
 from zeroloop.errors import NotFoundError, invalid
 
 
@@ -93,26 +92,6 @@ async def observe(
         )
 
 
-async def retire(connection: AsyncConnection, run: str, tasks_max: int, round_index: int) -> None:
-    """Mark the oldest tasks of each kind beyond `tasks_max` as gone from their buffer."""
-    table = schema.tasks.c
-    for kind in Kind:
-        mine = (table.run == run, table.kind == kind.value, table.left_round.is_(None))
-        newest_to_leave = (
-            select(table.sequence)
-            .where(*mine)
-            .order_by(table.sequence.desc())
-            .offset(tasks_max)
-            .limit(1)
-            .scalar_subquery()
-        )
-        await connection.execute(
-            update(schema.tasks)
-            .where(*mine, table.sequence <= newest_to_leave)
-            .values(left_round=round_index)
-        )
-
-
 async def _append_observations(
     connection: AsyncConnection, observations: Mapping[str, Observation]
 ) -> None:
@@ -141,6 +120,7 @@ def _task_row(run: str, sequence: int, new: NewTask, admitted_at_s: float) -> co
         "round": lineage.round,
         "proposed_by_weights": lineage.proposed_by_weights,
         "reference_task_ids": lineage.reference_task_ids,
+        "composite_task_ids": lineage.composite_task_ids,
         "validator": lineage.validator,
         "image_digest": lineage.image_digest,
         "origin": lineage.origin,

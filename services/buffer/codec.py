@@ -122,6 +122,7 @@ def _episode_columns(episode: Episode) -> Row:
         "role": episode.role.value,
         "task_id": episode.task_id,
         "reference_task_ids": episode.reference_task_ids,
+        "composite_task_ids": episode.composite_task_ids,
         "num_tokens": len(episode.token_ids),
         "prompt_token_ids": pack(array(INT32, episode.prompt_token_ids)),
         "token_ids": pack(array(INT32, episode.token_ids)),
@@ -172,6 +173,7 @@ def _episode_of(row: Any) -> Episode:
         role=Role(row.role),
         task_id=row.task_id,
         reference_task_ids=tuple(row.reference_task_ids),
+        composite_task_ids=tuple(row.composite_task_ids),
         prompt_token_ids=unpack(INT32, row.prompt_token_ids),
         token_ids=unpack(INT32, row.token_ids),
         logprobs=unpack(FLOAT32, row.logprobs),
@@ -197,6 +199,7 @@ def task_columns(task: Task) -> Row:
         "message": task.message,
         "shown": task.shown,
         "thought": task.thought,
+        "composites": task.composites,
     }
 
 
@@ -211,5 +214,7 @@ def task_of(columns: Mapping[str, Any], task_id: str = "") -> Task:
         message=columns["message"],
         shown=columns["shown"],
         thought=columns["thought"],
+        # Verdicts that were stored before there were any do not speak of them.
+        composites=tuple(columns.get("composites", ())),
         task_id=task_id,
     )

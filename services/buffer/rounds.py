@@ -9,13 +9,13 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.buffer import admission, limits, schema
+from services.buffer import admission, limits, retiring, schema
 from services.buffer.changes import Changes
 from services.buffer.database import Database
 from services.buffer.queueing import queue_batch
 from services.buffer.runs import lock_run, next_revision, require_known
 from zeroloop.core.rounds import Commit, Round, RoundPage, RoundState, Stage, StageSummary
-from zeroloop.core.stored_tasks import NewTask, Observation
+from zeroloop.core.stored_tasks import BufferFull, NewTask, Observation
 from zeroloop.errors import FailedPreconditionError, NotFoundError, UnavailableError, invalid
 
 _STAGE_ORDER = {stage: position for position, stage in enumerate(Stage)}
@@ -32,6 +32,8 @@ class CommitQuery:
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])
     queue_batch: bool = True
     tasks_max: int = 0
+    buffer_full: BufferFull = BufferFull.KEEP_NEWEST
+    reservoir_seed: int = 0
 
     def require_valid(self) -> None:
         """Raise unless each field is in range."""
@@ -179,7 +181,14 @@ async def _apply(
     first = await admission.admit(connection, run, query.tasks, now_s)
     await admission.observe(connection, query.run, query.observations)
     if query.tasks_max:
-        await admission.retire(connection, query.run, query.tasks_max, query.round)
+        await retiring.retire(
+            connection,
+            query.run,
+            query.round,
+            tasks_max=query.tasks_max,
+            policy=query.buffer_full,
+            seed=query.reservoir_seed,
+        )
     await connection.execute(
         update(schema.rounds)
         .where(schema.rounds.c.run == query.run, schema.rounds.c.round == query.round)

@@ -20,8 +20,8 @@ def draw(
     """Draw positions of a buffer, `draws` times independently.
 
     Args:
-        strategy: How to draw. UNIFORM and STEP draw at most what there is; MAX_NEW and HALF_NEW
-            repeat tasks when the buffer is smaller than `count`.
+        strategy: How to draw. UNIFORM and STEP draw at most what there is; the others repeat tasks
+            when the buffer is smaller than `count`, STEP_REPEATED at any time.
         rounds: Round of admission of each task, in the order of admission.
         count: Positions per draw.
         draws: Number of draws.
@@ -35,6 +35,11 @@ def draw(
             return [sampling.draw_references(rounds, count, rng) for _ in range(draws)]
         case Strategy.STEP:
             return [sampling.draw_references(rounds, count, rng, "step") for _ in range(draws)]
+        case Strategy.STEP_REPEATED:
+            return [
+                sampling.draw_solver_tasks(rounds, count, rng, new=0, strategy="step")
+                for _ in range(draws)
+            ]
         case Strategy.MAX_NEW | Strategy.HALF_NEW:
             step = before_round or max(rounds, default=0) + 1
             new = sampling.count_new(rounds, step, window_rounds)

@@ -41,10 +41,13 @@ class Json(TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
+NOTHING = "[]"
+"""An empty list in a column of type Json."""
+
 # SQLite numbers rows by itself only in a column of type INTEGER.
 _RowId = BigInteger().with_variant(Integer, "sqlite")
 
-VERSION = "0001"
+VERSION = "0002"
 """Newest step in `migrations`, which makes these tables."""
 
 metadata = MetaData()
@@ -112,6 +115,7 @@ episodes = Table(
     Column("role", Text, nullable=False),
     Column("task_id", Text, nullable=False),
     Column("reference_task_ids", Json, nullable=False),
+    Column("composite_task_ids", Json, nullable=False, server_default=NOTHING),
     Column("num_tokens", Integer, nullable=False),
     # Compressed, see codec.py; NULL once pruned.
     Column("prompt_token_ids", LargeBinary),
@@ -180,6 +184,8 @@ tasks = Table(
     Column("round", BigInteger, nullable=False),
     Column("proposed_by_weights", BigInteger, nullable=False),
     Column("reference_task_ids", Json, nullable=False),
+    Column("composites", Json, nullable=False, server_default=NOTHING),
+    Column("composite_task_ids", Json, nullable=False, server_default=NOTHING),
     Column("validator", Text, nullable=False),
     Column("image_digest", Text, nullable=False),
     Column("origin", Text, nullable=False),

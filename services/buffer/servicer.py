@@ -41,6 +41,7 @@ class TaskServicer(buffer_pb2_grpc.TaskServiceServicer):
                 seed=request.seed,
                 before_round=request.before_round,
                 window_rounds=request.window_rounds or 1,
+                without_composites=request.without_composites,
             )
         )
         return pb.SampleTasksResponse(
@@ -155,6 +156,10 @@ class RoundServicer(buffer_pb2_grpc.RoundServiceServicer):
                 metrics=dict(request.metrics),
                 queue_batch=request.queue_batch,
                 tasks_max=request.tasks_max,
+                buffer_full=history.BUFFER_FULL.from_pb(
+                    request.buffer_full or pb.BUFFER_FULL_KEEP_NEWEST, "buffer_full"
+                ),
+                reservoir_seed=request.reservoir_seed,
             )
         )
         return pb.CommitRoundResponse(

@@ -41,6 +41,7 @@ class SampleQuery:
     seed: int
     before_round: int
     window_rounds: int
+    without_composites: bool = False
 
     def require_valid(self) -> None:
         """Raise unless each field is in range."""
@@ -199,6 +200,8 @@ async def _buffer(connection: AsyncConnection, query: SampleQuery) -> list[tuple
         # What later commits added or removed must not change the draw.
         present = or_(present, table.left_round >= query.before_round)
         present &= table.round < query.before_round
+    if query.without_composites:
+        present &= table.composites == ()
     found: list[tuple[str, int]] = []
     for kind in query.kinds:
         rows = await connection.execute(
@@ -245,7 +248,7 @@ async def _load_page(connection: AsyncConnection, ids: Sequence[str]) -> list[St
 def _size_bytes(stored: StoredTask) -> int:
     """At most about this much on the wire."""
     task = stored.task
-    texts = [task.program, task.message, task.thought, *task.imports]
+    texts = [task.program, task.message, task.thought, *task.imports, *task.composites]
     texts += [text for case in task.cases for text in (case.input, case.output)]
     return 4 * sum(map(len, texts)) + 40 * len(stored.observations) + 512
 
@@ -278,6 +281,7 @@ def _stored_task(row: Any, observations: Iterable[Observation]) -> StoredTask:
             round=row.round,
             proposed_by_weights=row.proposed_by_weights,
             reference_task_ids=tuple(row.reference_task_ids),
+            composite_task_ids=tuple(row.composite_task_ids),
             validator=row.validator,
             image_digest=row.image_digest,
             origin=row.origin,

@@ -27,6 +27,7 @@ from zeroloop.core.judging import (
 )
 from zeroloop.core.rounds import Commit, Record, Round, Stage, StageSummary
 from zeroloop.core.stored_tasks import (
+    BufferFull,
     NewTask,
     Observation,
     StoredTask,
@@ -95,6 +96,7 @@ class Tasks(Protocol):
         draws: int = 1,
         before_round: int = 0,
         window_rounds: int = 1,
+        without_composites: bool = False,
     ) -> TaskSample:
         """Draw `draws` times `count` tasks."""
         ...
@@ -151,6 +153,8 @@ class Rounds(Protocol):
         metrics: Mapping[str, float] | None = None,
         queue_batch: bool = True,
         tasks_max: int = 0,
+        buffer_full: BufferFull = BufferFull.KEEP_NEWEST,
+        reservoir_seed: int = 0,
     ) -> Commit:
         """Admit tasks, append observations and queue the batch; once."""
         ...

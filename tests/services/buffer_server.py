@@ -26,7 +26,7 @@ from zeroloop.core.rounds import (
     StageSummary,
     StoredVerdict,
 )
-from zeroloop.core.stored_tasks import Lineage, NewTask, Observation, Origin
+from zeroloop.core.stored_tasks import BufferFull, Lineage, NewTask, Observation, Origin
 from zeroloop.core.tasks import Case, Kind, Outcome, Role, Task
 
 RECHECK_S = 0.05
@@ -213,7 +213,14 @@ async def play_stages(client: BufferClient, run: str, round_index: int) -> None:
 
 
 async def commit_tasks(
-    client: BufferClient, run: str, round_index: int, *, count: int, tasks_max: int = 0
+    client: BufferClient,
+    run: str,
+    round_index: int,
+    *,
+    count: int,
+    tasks_max: int = 0,
+    buffer_full: BufferFull = BufferFull.KEEP_NEWEST,
+    reservoir_seed: int = 0,
 ) -> None:
     """Open a round and commit it with new tasks alone."""
     await client.rounds.open(run, round_index, weights_version=0)
@@ -223,6 +230,8 @@ async def commit_tasks(
         queue_batch=False,
         tasks=[new_task(n, round_index=round_index) for n in range(count)],
         tasks_max=tasks_max,
+        buffer_full=buffer_full,
+        reservoir_seed=reservoir_seed,
     )
 
 

@@ -1,6 +1,9 @@
 """What the buffer promises of tasks, on each database."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +16,7 @@ from tests.services.buffer_server import (
     task,
 )
 from zeroloop.client.buffer import BufferClient
-from zeroloop.core.stored_tasks import Strategy
+from zeroloop.core.stored_tasks import BufferFull, Strategy
 from zeroloop.core.tasks import Kind
 from zeroloop.errors import (
     InvalidRequestError,
@@ -132,6 +135,7 @@ async def test_a_small_buffer_gives_what_it_has(client: BufferClient, run: str) 
         pytest.param(Strategy.STEP, 2, id="weighted ones too"),
         pytest.param(Strategy.MAX_NEW, 6, id="tasks to solve repeat"),
         pytest.param(Strategy.HALF_NEW, 6, id="half new ones too"),
+        pytest.param(Strategy.STEP_REPEATED, 6, id="those drawn by step too"),
     ],
 )
 async def test_a_small_buffer_fills_a_draw_only_with_tasks_to_solve(
@@ -144,6 +148,29 @@ async def test_a_small_buffer_fills_a_draw_only_with_tasks_to_solve(
     assert len(sample.draws[0]) == count
 
 
+async def test_what_a_task_builds_on_is_kept_and_can_be_left_out(
+    client: BufferClient, run: str
+) -> None:
+    await seed(client, run, tasks=2)
+    plain = new_task(7)
+    built = replace(
+        plain,
+        task=replace(plain.task, composites=("def g_0(x):\n    return x",)),
+        lineage=replace(plain.lineage, composite_task_ids=(f"{run}-1",)),
+    )
+    (name,) = await client.tasks.admit(run, [built], request_id="composite")
+
+    every = await client.tasks.sample(run, [Kind.DEDUCTION], Strategy.UNIFORM, 9, seed=1)
+    others = await client.tasks.sample(
+        run, [Kind.DEDUCTION], Strategy.UNIFORM, 9, seed=1, without_composites=True
+    )
+    stored = await client.tasks.get(name)
+
+    assert (stored.task, stored.lineage) == (built.task, built.lineage)
+    assert {one.task_id for one in every.tasks} - {one.task_id for one in others.tasks} == {name}
+    assert len(others.tasks) == 2
+
+
 async def test_several_buffers_are_laid_end_to_end(client: BufferClient, run: str) -> None:
     kinds = [Kind.ABDUCTION, Kind.DEDUCTION]
     await client.tasks.admit(run, [new_task(n, kinds[n % 2]) for n in range(6)], request_id="a")
@@ -154,6 +181,64 @@ async def test_several_buffers_are_laid_end_to_end(client: BufferClient, run: st
     assert len(sample.tasks) == 6
     with pytest.raises(InvalidRequestError, match="must be one kind for max_new"):
         await client.tasks.sample(run, kinds, Strategy.MAX_NEW, 1, seed=3)
+
+
+async def test_tasks_to_solve_drawn_by_step_repeat_and_weigh_their_round(
+    client: BufferClient, run: str
+) -> None:
+    await seed(client, run, tasks=3)
+    await commit_tasks(client, run, 1, count=1)
+    await commit_tasks(client, run, 2, count=1)
+
+    sample = await client.tasks.sample(run, [Kind.DEDUCTION], Strategy.STEP_REPEATED, 3000, seed=1)
+
+    rounds = Counter(stored.lineage.round for stored in sample.draw(0))
+    assert set(rounds) == {1, 2}
+    assert rounds[2] / rounds[1] == pytest.approx(2, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept"),
+    [
+        pytest.param(BufferFull.KEEP_NEWEST, [5, 6, 7, 8], id="newest"),
+        pytest.param(BufferFull.KEEP_OLDEST, [0, 1, 2, 3], id="oldest"),
+        pytest.param(BufferFull.RESERVOIR, [2, 3, 4, 8], id="reservoir"),
+    ],
+)
+async def test_a_full_buffer_keeps_what_its_policy_says(
+    client: BufferClient, run: str, policy: BufferFull, kept: list[int]
+) -> None:
+    await seed(client, run, tasks=3)
+    for round_index in (1, 2, 3):
+        await commit_tasks(
+            client, run, round_index, count=2, tasks_max=4, buffer_full=policy, reservoir_seed=5
+        )
+
+    sample = await client.tasks.sample(run, [Kind.DEDUCTION], Strategy.UNIFORM, 10, seed=1)
+
+    assert sorted(stored.sequence for stored in sample.tasks) == kept
+    assert (await client.tasks.list(run)).total_tasks == 9
+
+
+async def test_a_reservoir_does_not_depend_on_how_rounds_were_cut(client: BufferClient) -> None:
+    async def kept(sizes: Sequence[int], reservoir_seed: int) -> list[int]:
+        run = next(run_names)
+        await seed(client, run, tasks=0)
+        for round_index, count in enumerate(sizes, start=1):
+            await commit_tasks(
+                client,
+                run,
+                round_index,
+                count=count,
+                tasks_max=6,
+                buffer_full=BufferFull.RESERVOIR,
+                reservoir_seed=reservoir_seed,
+            )
+        sample = await client.tasks.sample(run, [Kind.DEDUCTION], Strategy.UNIFORM, 99, seed=1)
+        return sorted(stored.sequence for stored in sample.tasks)
+
+    assert await kept([30], 1) == await kept([10, 3, 17], 1) == await kept([1] * 30, 1)
+    assert await kept([30], 1) != await kept([30], 2)
 
 
 async def test_a_full_buffer_keeps_the_newest_and_forgets_nothing(

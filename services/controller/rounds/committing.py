@@ -11,7 +11,7 @@ from zeroloop.core import figures
 from zeroloop.core.figures import by_kind
 from zeroloop.core.rewards import is_admitted, success_rate
 from zeroloop.core.rounds import Commit
-from zeroloop.core.stored_tasks import Lineage, NewTask, Observation, Origin
+from zeroloop.core.stored_tasks import BufferFull, Lineage, NewTask, Observation, Origin
 from zeroloop.core.tasks import Kind, Outcome, Task
 
 
@@ -32,6 +32,8 @@ async def commit(game: Game, turn: Turn, records: Records) -> Commit:
         metrics=metrics,
         queue_batch=True,
         tasks_max=game.algorithm.buffer_tasks_max,
+        buffer_full=BufferFull(game.algorithm.buffer_full),
+        reservoir_seed=game.dice("buffer"),
     )
 
 
@@ -93,6 +95,7 @@ def _new_task(
         round=turn.round,
         proposed_by_weights=turn.weights_version,
         reference_task_ids=shown,
+        composite_task_ids=proposal.composite_task_ids,
         validator=game.provenance.validator,
         image_digest=game.provenance.image_digest,
         origin=Origin.ROUND,

@@ -28,6 +28,7 @@ class Facts:
     finish_reason: str
     task_id: str
     reference_task_ids: tuple[str, ...]
+    composite_task_ids: tuple[str, ...]
     outcome: Outcome | None
     accuracy: float
     format_ok: bool
@@ -89,6 +90,7 @@ def facts_of(stage: Stage, episode: Episode) -> Facts:
         finish_reason=episode.finish_reason,
         task_id=episode.task_id,
         reference_task_ids=episode.reference_task_ids,
+        composite_task_ids=episode.composite_task_ids,
         outcome=episode.outcome,
         accuracy=episode.accuracy,
         format_ok=episode.format_ok,

@@ -22,7 +22,7 @@ STRATEGIES = {
     "max_new": Strategy.MAX_NEW,
     "half_new": Strategy.HALF_NEW,
     "uniform_total": Strategy.UNIFORM,
-    "step": Strategy.STEP,
+    "step": Strategy.STEP_REPEATED,
 }
 """The algorithm's names for the buffer's strategies."""
 

@@ -10,7 +10,14 @@ from zeroloop.client._buffer_wire import datetime_of
 from zeroloop.client._task_wire import KINDS, ROLES, EnumTable, task_from_pb, task_to_pb
 from zeroloop.core.batches import Batch, BatchSequence, Weights
 from zeroloop.core.rounds import FLOAT32, INT32
-from zeroloop.core.stored_tasks import Lineage, NewTask, Observation, StoredTask, Strategy
+from zeroloop.core.stored_tasks import (
+    BufferFull,
+    Lineage,
+    NewTask,
+    Observation,
+    StoredTask,
+    Strategy,
+)
 
 STRATEGIES = EnumTable(
     {
@@ -18,6 +25,15 @@ STRATEGIES = EnumTable(
         Strategy.STEP: pb.STRATEGY_STEP,
         Strategy.MAX_NEW: pb.STRATEGY_MAX_NEW,
         Strategy.HALF_NEW: pb.STRATEGY_HALF_NEW,
+        Strategy.STEP_REPEATED: pb.STRATEGY_STEP_REPEATED,
+    }
+)
+
+BUFFER_FULL = EnumTable(
+    {
+        BufferFull.KEEP_NEWEST: pb.BUFFER_FULL_KEEP_NEWEST,
+        BufferFull.KEEP_OLDEST: pb.BUFFER_FULL_KEEP_OLDEST,
+        BufferFull.RESERVOIR: pb.BUFFER_FULL_RESERVOIR,
     }
 )
 
@@ -50,6 +66,7 @@ def _lineage_to_pb(lineage: Lineage) -> pb.Lineage:
         round=lineage.round,
         proposed_by_weights=lineage.proposed_by_weights,
         reference_task_ids=lineage.reference_task_ids,
+        composite_task_ids=lineage.composite_task_ids,
         validator=lineage.validator,
         image_digest=lineage.image_digest,
         origin=lineage.origin,
@@ -61,6 +78,7 @@ def _lineage_from_pb(message: pb.Lineage) -> Lineage:
         round=message.round,
         proposed_by_weights=message.proposed_by_weights,
         reference_task_ids=tuple(message.reference_task_ids),
+        composite_task_ids=tuple(message.composite_task_ids),
         validator=message.validator,
         image_digest=message.image_digest,
         origin=message.origin,

@@ -67,6 +67,7 @@ def task_to_pb(task: Task) -> task_pb2.Task:
         message=task.message,
         shown=task.shown,
         thought=task.thought,
+        composites=task.composites,
     )
 
 
@@ -86,4 +87,5 @@ def task_from_pb(message: task_pb2.Task, field: str = "task") -> Task:
         message=message.message,
         shown=message.shown,
         thought=message.thought,
+        composites=tuple(message.composites),
     )

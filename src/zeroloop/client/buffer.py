@@ -32,6 +32,7 @@ from zeroloop.client.channel import DEADLINE_S, translate_errors
 from zeroloop.client.training import BatchClient, WeightsClient
 from zeroloop.core.rounds import Commit, Record, Round, RoundPage, Stage, StageSummary
 from zeroloop.core.stored_tasks import (
+    BufferFull,
     NewTask,
     Observation,
     StoredTask,
@@ -75,11 +76,12 @@ class TaskClient:
         draws: int = 1,
         before_round: int = 0,
         window_rounds: int = 1,
+        without_composites: bool = False,
     ) -> TaskSample:
         """Draw `draws` times `count` tasks.
 
         From a buffer that holds fewer, UNIFORM and STEP draw each once; MAX_NEW and HALF_NEW
-        repeat tasks.
+        repeat tasks. STEP_REPEATED repeats them at any time.
 
         The same arguments and admitted rounds give the same tasks.
 
@@ -92,6 +94,7 @@ class TaskClient:
             draws: Independent draws, in [1, 4096].
             before_round: Only tasks admitted in rounds below this one; 0 means all.
             window_rounds: For MAX_NEW and HALF_NEW: rounds that count as new.
+            without_composites: Leave out tasks that build on others.
         """
         request = pb.SampleTasksRequest(
             run=run,
@@ -102,6 +105,7 @@ class TaskClient:
             seed=seed,
             before_round=before_round,
             window_rounds=window_rounds,
+            without_composites=without_composites,
         )
         with translate_errors():
             reply = await self._stub.SampleTasks(request, timeout=DEADLINE_S)

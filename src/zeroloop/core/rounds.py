@@ -88,6 +88,9 @@ class Episode:
     reference_task_ids: tuple[str, ...] = ()
     """Proposer: tasks that the prompt showed."""
 
+    composite_task_ids: tuple[str, ...] = ()
+    """Proposer: tasks whose programs the new one must build on, that of `g_0` first."""
+
     outcome: Outcome | None = None
     """Solver only."""
 

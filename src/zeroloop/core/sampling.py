@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 ReferenceStrategy: TypeAlias = Literal["uniform", "step"]
 SolverStrategy: TypeAlias = Literal["max_new", "half_new", "uniform_total", "step"]
-BufferFull: TypeAlias = Literal["keep_newest", "keep_oldest", "reservoir"]
 
 
 def draw_references(
@@ -134,11 +133,16 @@ def draw_until(
     return None
 
 
-def evicted(size: int, limit: int, rng: "Random", policy: BufferFull = "keep_newest") -> list[int]:
-    """Positions that a buffer of `size` tasks drops to hold `limit`, in ascending order."""
-    excess = max(0, size - limit)
-    if policy == "keep_newest":
-        return list(range(excess))
-    if policy == "keep_oldest":
-        return list(range(size - excess, size))
-    return sorted(rng.sample(range(size), excess))
+def reservoir(size: int, limit: int, rng: "Random") -> set[int]:
+    """Positions, of `size` tasks ever admitted, that a buffer of `limit` tasks holds.
+
+    Every set of `limit` positions is as likely as any other. With a generator of the same seed
+    what a smaller size gave is what a larger one goes on from, so a task that has left never
+    comes back. Vitter 1985, algorithm R: task i takes a place with chance limit / i.
+    """
+    held = list(range(min(size, limit)))
+    for position in range(limit, size):
+        place = rng.randrange(position + 1)
+        if place < limit:
+            held[place] = position
+    return set(held)

@@ -22,6 +22,21 @@ class Strategy(StrEnum):
     HALF_NEW = "half_new"
     """At most half from the newest rounds, the rest from the whole buffer."""
 
+    STEP_REPEATED = "step_repeated"
+    """Weight = admission round, with replacement: seeds only where there is nothing else."""
+
+
+class BufferFull(StrEnum):
+    """Which tasks a full buffer keeps."""
+
+    KEEP_NEWEST = "keep_newest"
+
+    KEEP_OLDEST = "keep_oldest"
+    """New tasks leave at once."""
+
+    RESERVOIR = "reservoir"
+    """Every task that was ever admitted stays with the same chance."""
+
 
 class Origin(StrEnum):
     """How a task came to be."""
@@ -47,6 +62,9 @@ class Lineage:
 
     reference_task_ids: tuple[str, ...] = ()
     """Tasks that the proposer saw."""
+
+    composite_task_ids: tuple[str, ...] = ()
+    """Tasks whose programs it builds on, that of `g_0` first; see `Task.composites`."""
 
     validator: str = ""
     """Version of the validator that verified it."""

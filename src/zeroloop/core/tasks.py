@@ -93,6 +93,9 @@ class Task:
     shown: int = 0
     """Induction only: how many leading cases the solver sees."""
 
+    composites: tuple[str, ...] = ()
+    """Sources of `g_0`, `g_1`, ... that the program begins with; empty unless it is composite."""
+
     task_id: str = field(default="", compare=False)
     """Identity in the buffer; empty until admitted."""
 
@@ -100,6 +103,11 @@ class Task:
     def source(self) -> str:
         """The whole program text: imports, then the program."""
         return "\n".join((*self.imports, self.program))
+
+    @property
+    def original_program(self) -> str:
+        """The program as it was proposed, without `composites`."""
+        return self.program.removeprefix("".join(f"{text}\n\n" for text in self.composites))
 
     @property
     def hidden_cases(self) -> tuple[Case, ...]:

@@ -9,6 +9,7 @@ from tests.unit.controller.fakes import Faults
 from zeroloop.core.batches import Weights, WeightsPage
 from zeroloop.core.rounds import Commit, Record, Round, RoundState, Stage, StageSummary
 from zeroloop.core.stored_tasks import (
+    BufferFull,
     NewTask,
     Observation,
     StoredTask,
@@ -41,6 +42,7 @@ class FakeTasks:
         draws: int = 1,
         before_round: int = 0,
         window_rounds: int = 1,
+        without_composites: bool = False,
     ) -> TaskSample:
         self.faults.maybe_fail()
         pool = [
@@ -49,6 +51,7 @@ class FakeTasks:
             for stored in self.stored
             if stored.task.kind is kind and stored.lineage.round < (before_round or 10**9)
             if stored.task.task_id not in self.left
+            if not (without_composites and stored.task.composites)
         ]
         rng = random.Random(f"{seed}/{strategy}")
         drawn = [tuple(rng.sample(range(len(pool)), min(count, len(pool)))) for _ in range(draws)]
@@ -163,6 +166,8 @@ class FakeRounds:
         metrics: Mapping[str, float] | None = None,
         queue_batch: bool = True,
         tasks_max: int = 0,
+        buffer_full: BufferFull = BufferFull.KEEP_NEWEST,
+        reservoir_seed: int = 0,
     ) -> Commit:
         self.faults.maybe_fail()
         known = self.rounds[round_index]
@@ -176,6 +181,7 @@ class FakeRounds:
             self.batches.append(round_index)
         ids = self.tasks.add(run, tasks)
         if tasks_max:
+            assert buffer_full is BufferFull.KEEP_NEWEST
             self.tasks.retire(tasks_max)
         self.observations.append(observations or {})
         committed = replace(known, state=RoundState.COMMITTED, metrics=dict(metrics or {}))

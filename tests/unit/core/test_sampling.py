@@ -1,6 +1,7 @@
 """Which tasks are read: strategies as functions of insertion steps and a seed."""
 
 from collections import Counter
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -11,7 +12,7 @@ from zeroloop.core.sampling import (
     draw_references,
     draw_solver_tasks,
     draw_until,
-    evicted,
+    reservoir,
 )
 
 SEEDS = [0] * 256
@@ -135,8 +136,29 @@ def test_resampling_is_bounded() -> None:
     assert draw_until(lambda: [1], lambda _: False, 3) is None
 
 
-def test_eviction_keeps_the_limit() -> None:
-    assert evicted(5, 8, Random(1)) == []
-    assert evicted(5, 3, Random(1)) == [0, 1]
-    assert evicted(5, 3, Random(1), "keep_oldest") == [3, 4]
-    assert len(set(evicted(50, 3, Random(1), "reservoir"))) == 47
+def test_a_reservoir_holds_everything_until_it_is_full() -> None:
+    assert reservoir(3, 8, Random(1)) == {0, 1, 2}
+    assert reservoir(8, 8, Random(1)) == set(range(8))
+
+
+def test_a_reservoir_keeps_each_task_with_the_same_chance() -> None:
+    counts = Counter(i for seed in range(6000) for i in reservoir(12, 4, Random(seed)))
+    assert set(counts) == set(range(12))
+    assert all(count == pytest.approx(2000, abs=150) for count in counts.values())
+
+
+def test_a_reservoir_keeps_each_pair_with_the_same_chance() -> None:
+    pairs = Counter(tuple(sorted(reservoir(5, 2, Random(seed)))) for seed in range(10_000))
+    assert len(pairs) == 10
+    assert all(count == pytest.approx(1000, abs=120) for count in pairs.values())
+
+
+def test_what_leaves_a_growing_reservoir_never_comes_back() -> None:
+    held = [reservoir(size, 5, Random(9)) for size in range(40)]
+    for size, (before, after) in enumerate(pairwise(held)):
+        assert after - before <= {size}
+        assert len(after) == min(size + 1, 5)
+
+
+def test_the_same_seed_keeps_the_same() -> None:
+    assert reservoir(20, 4, Random(7)) == {6, 13, 16, 17}

@@ -20,6 +20,7 @@ class Strategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STRATEGY_STEP: _ClassVar[Strategy]
     STRATEGY_MAX_NEW: _ClassVar[Strategy]
     STRATEGY_HALF_NEW: _ClassVar[Strategy]
+    STRATEGY_STEP_REPEATED: _ClassVar[Strategy]
 
 class Stage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -37,11 +38,19 @@ class RoundState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROUND_STATE_OPEN: _ClassVar[RoundState]
     ROUND_STATE_COMMITTED: _ClassVar[RoundState]
     ROUND_STATE_TRAINED: _ClassVar[RoundState]
+
+class BufferFull(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BUFFER_FULL_UNSPECIFIED: _ClassVar[BufferFull]
+    BUFFER_FULL_KEEP_NEWEST: _ClassVar[BufferFull]
+    BUFFER_FULL_KEEP_OLDEST: _ClassVar[BufferFull]
+    BUFFER_FULL_RESERVOIR: _ClassVar[BufferFull]
 STRATEGY_UNSPECIFIED: Strategy
 STRATEGY_UNIFORM: Strategy
 STRATEGY_STEP: Strategy
 STRATEGY_MAX_NEW: Strategy
 STRATEGY_HALF_NEW: Strategy
+STRATEGY_STEP_REPEATED: Strategy
 STAGE_UNSPECIFIED: Stage
 STAGE_PROPOSE: Stage
 STAGE_VALIDATE: Stage
@@ -53,22 +62,28 @@ ROUND_STATE_UNSPECIFIED: RoundState
 ROUND_STATE_OPEN: RoundState
 ROUND_STATE_COMMITTED: RoundState
 ROUND_STATE_TRAINED: RoundState
+BUFFER_FULL_UNSPECIFIED: BufferFull
+BUFFER_FULL_KEEP_NEWEST: BufferFull
+BUFFER_FULL_KEEP_OLDEST: BufferFull
+BUFFER_FULL_RESERVOIR: BufferFull
 
 class Lineage(_message.Message):
-    __slots__ = ("round", "proposed_by_weights", "reference_task_ids", "validator", "image_digest", "origin")
+    __slots__ = ("round", "proposed_by_weights", "reference_task_ids", "validator", "image_digest", "origin", "composite_task_ids")
     ROUND_FIELD_NUMBER: _ClassVar[int]
     PROPOSED_BY_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_TASK_IDS_FIELD_NUMBER: _ClassVar[int]
     VALIDATOR_FIELD_NUMBER: _ClassVar[int]
     IMAGE_DIGEST_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    COMPOSITE_TASK_IDS_FIELD_NUMBER: _ClassVar[int]
     round: int
     proposed_by_weights: int
     reference_task_ids: _containers.RepeatedScalarFieldContainer[str]
     validator: str
     image_digest: str
     origin: str
-    def __init__(self, round: _Optional[int] = ..., proposed_by_weights: _Optional[int] = ..., reference_task_ids: _Optional[_Iterable[str]] = ..., validator: _Optional[str] = ..., image_digest: _Optional[str] = ..., origin: _Optional[str] = ...) -> None: ...
+    composite_task_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, round: _Optional[int] = ..., proposed_by_weights: _Optional[int] = ..., reference_task_ids: _Optional[_Iterable[str]] = ..., validator: _Optional[str] = ..., image_digest: _Optional[str] = ..., origin: _Optional[str] = ..., composite_task_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Observation(_message.Message):
     __slots__ = ("round", "weights_version", "attempts", "success_rate")
@@ -109,7 +124,7 @@ class NewTask(_message.Message):
     def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., lineage: _Optional[_Union[Lineage, _Mapping]] = ..., observation: _Optional[_Union[Observation, _Mapping]] = ...) -> None: ...
 
 class SampleTasksRequest(_message.Message):
-    __slots__ = ("run", "kinds", "strategy", "count", "draws", "seed", "before_round", "window_rounds")
+    __slots__ = ("run", "kinds", "strategy", "count", "draws", "seed", "before_round", "window_rounds", "without_composites")
     RUN_FIELD_NUMBER: _ClassVar[int]
     KINDS_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
@@ -118,6 +133,7 @@ class SampleTasksRequest(_message.Message):
     SEED_FIELD_NUMBER: _ClassVar[int]
     BEFORE_ROUND_FIELD_NUMBER: _ClassVar[int]
     WINDOW_ROUNDS_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_COMPOSITES_FIELD_NUMBER: _ClassVar[int]
     run: str
     kinds: _containers.RepeatedScalarFieldContainer[_task_pb2.Kind]
     strategy: Strategy
@@ -126,7 +142,8 @@ class SampleTasksRequest(_message.Message):
     seed: int
     before_round: int
     window_rounds: int
-    def __init__(self, run: _Optional[str] = ..., kinds: _Optional[_Iterable[_Union[_task_pb2.Kind, str]]] = ..., strategy: _Optional[_Union[Strategy, str]] = ..., count: _Optional[int] = ..., draws: _Optional[int] = ..., seed: _Optional[int] = ..., before_round: _Optional[int] = ..., window_rounds: _Optional[int] = ...) -> None: ...
+    without_composites: bool
+    def __init__(self, run: _Optional[str] = ..., kinds: _Optional[_Iterable[_Union[_task_pb2.Kind, str]]] = ..., strategy: _Optional[_Union[Strategy, str]] = ..., count: _Optional[int] = ..., draws: _Optional[int] = ..., seed: _Optional[int] = ..., before_round: _Optional[int] = ..., window_rounds: _Optional[int] = ..., without_composites: _Optional[bool] = ...) -> None: ...
 
 class Draw(_message.Message):
     __slots__ = ("task_indexes",)
@@ -201,7 +218,7 @@ class AdmitTasksResponse(_message.Message):
     def __init__(self, task_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Episode(_message.Message):
-    __slots__ = ("index", "kind", "role", "task_id", "reference_task_ids", "prompt_token_ids", "token_ids", "logprobs", "text", "finish_reason", "weights_version", "seed", "outcome", "accuracy", "format_ok", "proposal_index")
+    __slots__ = ("index", "kind", "role", "task_id", "reference_task_ids", "prompt_token_ids", "token_ids", "logprobs", "text", "finish_reason", "weights_version", "seed", "outcome", "accuracy", "format_ok", "proposal_index", "composite_task_ids")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -218,6 +235,7 @@ class Episode(_message.Message):
     ACCURACY_FIELD_NUMBER: _ClassVar[int]
     FORMAT_OK_FIELD_NUMBER: _ClassVar[int]
     PROPOSAL_INDEX_FIELD_NUMBER: _ClassVar[int]
+    COMPOSITE_TASK_IDS_FIELD_NUMBER: _ClassVar[int]
     index: int
     kind: _task_pb2.Kind
     role: _task_pb2.Role
@@ -234,7 +252,8 @@ class Episode(_message.Message):
     accuracy: float
     format_ok: bool
     proposal_index: int
-    def __init__(self, index: _Optional[int] = ..., kind: _Optional[_Union[_task_pb2.Kind, str]] = ..., role: _Optional[_Union[_task_pb2.Role, str]] = ..., task_id: _Optional[str] = ..., reference_task_ids: _Optional[_Iterable[str]] = ..., prompt_token_ids: _Optional[_Iterable[int]] = ..., token_ids: _Optional[_Iterable[int]] = ..., logprobs: _Optional[_Iterable[float]] = ..., text: _Optional[str] = ..., finish_reason: _Optional[str] = ..., weights_version: _Optional[int] = ..., seed: _Optional[int] = ..., outcome: _Optional[_Union[_task_pb2.Outcome, str]] = ..., accuracy: _Optional[float] = ..., format_ok: _Optional[bool] = ..., proposal_index: _Optional[int] = ...) -> None: ...
+    composite_task_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, index: _Optional[int] = ..., kind: _Optional[_Union[_task_pb2.Kind, str]] = ..., role: _Optional[_Union[_task_pb2.Role, str]] = ..., task_id: _Optional[str] = ..., reference_task_ids: _Optional[_Iterable[str]] = ..., prompt_token_ids: _Optional[_Iterable[int]] = ..., token_ids: _Optional[_Iterable[int]] = ..., logprobs: _Optional[_Iterable[float]] = ..., text: _Optional[str] = ..., finish_reason: _Optional[str] = ..., weights_version: _Optional[int] = ..., seed: _Optional[int] = ..., outcome: _Optional[_Union[_task_pb2.Outcome, str]] = ..., accuracy: _Optional[float] = ..., format_ok: _Optional[bool] = ..., proposal_index: _Optional[int] = ..., composite_task_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StoredVerdict(_message.Message):
     __slots__ = ("index", "task", "rejection", "not_executed", "format_ok", "detail")
@@ -410,7 +429,7 @@ class GetRoundResponse(_message.Message):
     def __init__(self, round: _Optional[_Union[Round, _Mapping]] = ...) -> None: ...
 
 class CommitRoundRequest(_message.Message):
-    __slots__ = ("run", "round", "tasks", "observations", "metrics", "queue_batch", "tasks_max")
+    __slots__ = ("run", "round", "tasks", "observations", "metrics", "queue_batch", "tasks_max", "buffer_full", "reservoir_seed")
     class ObservationsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -432,6 +451,8 @@ class CommitRoundRequest(_message.Message):
     METRICS_FIELD_NUMBER: _ClassVar[int]
     QUEUE_BATCH_FIELD_NUMBER: _ClassVar[int]
     TASKS_MAX_FIELD_NUMBER: _ClassVar[int]
+    BUFFER_FULL_FIELD_NUMBER: _ClassVar[int]
+    RESERVOIR_SEED_FIELD_NUMBER: _ClassVar[int]
     run: str
     round: int
     tasks: _containers.RepeatedCompositeFieldContainer[NewTask]
@@ -439,7 +460,9 @@ class CommitRoundRequest(_message.Message):
     metrics: _containers.ScalarMap[str, float]
     queue_batch: bool
     tasks_max: int
-    def __init__(self, run: _Optional[str] = ..., round: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[NewTask, _Mapping]]] = ..., observations: _Optional[_Mapping[str, Observation]] = ..., metrics: _Optional[_Mapping[str, float]] = ..., queue_batch: _Optional[bool] = ..., tasks_max: _Optional[int] = ...) -> None: ...
+    buffer_full: BufferFull
+    reservoir_seed: int
+    def __init__(self, run: _Optional[str] = ..., round: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[NewTask, _Mapping]]] = ..., observations: _Optional[_Mapping[str, Observation]] = ..., metrics: _Optional[_Mapping[str, float]] = ..., queue_batch: _Optional[bool] = ..., tasks_max: _Optional[int] = ..., buffer_full: _Optional[_Union[BufferFull, str]] = ..., reservoir_seed: _Optional[int] = ...) -> None: ...
 
 class CommitRoundResponse(_message.Message):
     __slots__ = ("round", "task_ids", "already_committed")

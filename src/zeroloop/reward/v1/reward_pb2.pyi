@@ -19,6 +19,7 @@ class Rejection(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REJECTION_NONDETERMINISTIC: _ClassVar[Rejection]
     REJECTION_OUTPUT_POLICY: _ClassVar[Rejection]
     REJECTION_INPUTS: _ClassVar[Rejection]
+    REJECTION_COMPOSITE: _ClassVar[Rejection]
 REJECTION_UNSPECIFIED: Rejection
 REJECTION_UNPARSABLE: Rejection
 REJECTION_BANNED_IMPORT: Rejection
@@ -27,6 +28,7 @@ REJECTION_FAILED: Rejection
 REJECTION_NONDETERMINISTIC: Rejection
 REJECTION_OUTPUT_POLICY: Rejection
 REJECTION_INPUTS: Rejection
+REJECTION_COMPOSITE: Rejection
 
 class ListDomainsRequest(_message.Message):
     __slots__ = ()
@@ -67,16 +69,18 @@ class BuildPromptsRequest(_message.Message):
     def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., specs: _Optional[_Iterable[_Union[PromptSpec, _Mapping]]] = ...) -> None: ...
 
 class PromptSpec(_message.Message):
-    __slots__ = ("kind", "role", "references", "task")
+    __slots__ = ("kind", "role", "references", "task", "composites")
     KIND_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     REFERENCES_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
+    COMPOSITES_FIELD_NUMBER: _ClassVar[int]
     kind: _task_pb2.Kind
     role: _task_pb2.Role
     references: _containers.RepeatedCompositeFieldContainer[_task_pb2.Task]
     task: _task_pb2.Task
-    def __init__(self, kind: _Optional[_Union[_task_pb2.Kind, str]] = ..., role: _Optional[_Union[_task_pb2.Role, str]] = ..., references: _Optional[_Iterable[_Union[_task_pb2.Task, _Mapping]]] = ..., task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ...) -> None: ...
+    composites: _containers.RepeatedCompositeFieldContainer[_task_pb2.Task]
+    def __init__(self, kind: _Optional[_Union[_task_pb2.Kind, str]] = ..., role: _Optional[_Union[_task_pb2.Role, str]] = ..., references: _Optional[_Iterable[_Union[_task_pb2.Task, _Mapping]]] = ..., task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., composites: _Optional[_Iterable[_Union[_task_pb2.Task, _Mapping]]] = ...) -> None: ...
 
 class BuildPromptsResponse(_message.Message):
     __slots__ = ("prompts",)
@@ -93,18 +97,20 @@ class ValidateProposalsRequest(_message.Message):
     def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., proposals: _Optional[_Iterable[_Union[Proposal, _Mapping]]] = ...) -> None: ...
 
 class Proposal(_message.Message):
-    __slots__ = ("proposal_id", "kind", "response", "source", "seeding")
+    __slots__ = ("proposal_id", "kind", "response", "source", "seeding", "composites")
     PROPOSAL_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     SEEDING_FIELD_NUMBER: _ClassVar[int]
+    COMPOSITES_FIELD_NUMBER: _ClassVar[int]
     proposal_id: str
     kind: _task_pb2.Kind
     response: str
     source: _task_pb2.Task
     seeding: bool
-    def __init__(self, proposal_id: _Optional[str] = ..., kind: _Optional[_Union[_task_pb2.Kind, str]] = ..., response: _Optional[str] = ..., source: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., seeding: _Optional[bool] = ...) -> None: ...
+    composites: _containers.RepeatedCompositeFieldContainer[_task_pb2.Task]
+    def __init__(self, proposal_id: _Optional[str] = ..., kind: _Optional[_Union[_task_pb2.Kind, str]] = ..., response: _Optional[str] = ..., source: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., seeding: _Optional[bool] = ..., composites: _Optional[_Iterable[_Union[_task_pb2.Task, _Mapping]]] = ...) -> None: ...
 
 class ValidateProposalsResponse(_message.Message):
     __slots__ = ("verdict",)

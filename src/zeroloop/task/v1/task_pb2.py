@@ -24,21 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bzeroloop/task/v1/task.proto\x12\x10zeroloop.task.v1\"%\n\x04\x43\x61se\x12\r\n\x05input\x18\x01 \x01(\t\x12\x0e\n\x06output\x18\x02 \x01(\t\"\xc7\x01\n\x04Task\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12$\n\x04kind\x18\x03 \x01(\x0e\x32\x16.zeroloop.task.v1.Kind\x12\x0f\n\x07program\x18\x04 \x01(\t\x12\x0f\n\x07imports\x18\x05 \x03(\t\x12%\n\x05\x63\x61ses\x18\x06 \x03(\x0b\x32\x16.zeroloop.task.v1.Case\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\r\n\x05shown\x18\x08 \x01(\x05\x12\x0f\n\x07thought\x18\t \x01(\t*X\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_ABDUCTION\x10\x01\x12\x12\n\x0eKIND_DEDUCTION\x10\x02\x12\x12\n\x0eKIND_INDUCTION\x10\x03*@\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_PROPOSER\x10\x01\x12\x0f\n\x0bROLE_SOLVER\x10\x02*{\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_CORRECT\x10\x01\x12\x11\n\rOUTCOME_WRONG\x10\x02\x12\x15\n\x11OUTCOME_MALFORMED\x10\x03\x12\x18\n\x14OUTCOME_NOT_EXECUTED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bzeroloop/task/v1/task.proto\x12\x10zeroloop.task.v1\"%\n\x04\x43\x61se\x12\r\n\x05input\x18\x01 \x01(\t\x12\x0e\n\x06output\x18\x02 \x01(\t\"\xdb\x01\n\x04Task\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12$\n\x04kind\x18\x03 \x01(\x0e\x32\x16.zeroloop.task.v1.Kind\x12\x0f\n\x07program\x18\x04 \x01(\t\x12\x0f\n\x07imports\x18\x05 \x03(\t\x12%\n\x05\x63\x61ses\x18\x06 \x03(\x0b\x32\x16.zeroloop.task.v1.Case\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\r\n\x05shown\x18\x08 \x01(\x05\x12\x0f\n\x07thought\x18\t \x01(\t\x12\x12\n\ncomposites\x18\n \x03(\t*X\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_ABDUCTION\x10\x01\x12\x12\n\x0eKIND_DEDUCTION\x10\x02\x12\x12\n\x0eKIND_INDUCTION\x10\x03*@\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_PROPOSER\x10\x01\x12\x0f\n\x0bROLE_SOLVER\x10\x02*{\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_CORRECT\x10\x01\x12\x11\n\rOUTCOME_WRONG\x10\x02\x12\x15\n\x11OUTCOME_MALFORMED\x10\x03\x12\x18\n\x14OUTCOME_NOT_EXECUTED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zeroloop.task.v1.task_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_KIND']._serialized_start=290
-  _globals['_KIND']._serialized_end=378
-  _globals['_ROLE']._serialized_start=380
-  _globals['_ROLE']._serialized_end=444
-  _globals['_OUTCOME']._serialized_start=446
-  _globals['_OUTCOME']._serialized_end=569
+  _globals['_KIND']._serialized_start=310
+  _globals['_KIND']._serialized_end=398
+  _globals['_ROLE']._serialized_start=400
+  _globals['_ROLE']._serialized_end=464
+  _globals['_OUTCOME']._serialized_start=466
+  _globals['_OUTCOME']._serialized_end=589
   _globals['_CASE']._serialized_start=49
   _globals['_CASE']._serialized_end=86
   _globals['_TASK']._serialized_start=89
-  _globals['_TASK']._serialized_end=288
+  _globals['_TASK']._serialized_end=308
 # @@protoc_insertion_point(module_scope)

@@ -49,7 +49,7 @@ class Case(_message.Message):
     def __init__(self, input: _Optional[str] = ..., output: _Optional[str] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("task_id", "domain", "kind", "program", "imports", "cases", "message", "shown", "thought")
+    __slots__ = ("task_id", "domain", "kind", "program", "imports", "cases", "message", "shown", "thought", "composites")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -59,6 +59,7 @@ class Task(_message.Message):
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     SHOWN_FIELD_NUMBER: _ClassVar[int]
     THOUGHT_FIELD_NUMBER: _ClassVar[int]
+    COMPOSITES_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     domain: str
     kind: Kind
@@ -68,4 +69,5 @@ class Task(_message.Message):
     message: str
     shown: int
     thought: str
-    def __init__(self, task_id: _Optional[str] = ..., domain: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., program: _Optional[str] = ..., imports: _Optional[_Iterable[str]] = ..., cases: _Optional[_Iterable[_Union[Case, _Mapping]]] = ..., message: _Optional[str] = ..., shown: _Optional[int] = ..., thought: _Optional[str] = ...) -> None: ...
+    composites: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, task_id: _Optional[str] = ..., domain: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., program: _Optional[str] = ..., imports: _Optional[_Iterable[str]] = ..., cases: _Optional[_Iterable[_Union[Case, _Mapping]]] = ..., message: _Optional[str] = ..., shown: _Optional[int] = ..., thought: _Optional[str] = ..., composites: _Optional[_Iterable[str]] = ...) -> None: ...
