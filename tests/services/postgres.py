@@ -6,6 +6,7 @@ It listens on a Unix socket only and ends with the process that started it.
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
+from tests.services.postgres_programs import copied, packaged_programs, system_programs
 
 START_S = 60.0
 USER = "zeroloop"
@@ -37,38 +40,19 @@ class Postgres:
         return self.url(name)
 
 
-def binary_folder() -> Path | None:
-    """Where `initdb` and `postgres` are: on the path, or where Debian puts them."""
-    if on_path := shutil.which("initdb"):
-        return Path(on_path).resolve().parent
-    found = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4])
-    )
-    return found[-1].parent if found else None
-
-
 @contextmanager
-def running_postgres() -> Generator[Postgres]:
-    """Start a server and stop it when the block ends."""
-    binaries = binary_folder()
-    assert binaries is not None, "no PostgreSQL: apt-get install postgresql"
+def running_postgres(programs: Path) -> Generator[Postgres]:
+    """Start the server whose programs are in that folder; stop it when the block ends."""
     # Not pytest's folder: that is closed to the user that the server runs as.
     folder = Path(tempfile.mkdtemp(prefix="zl-postgres-"))
-    as_user = _unprivileged(folder)
     try:
-        subprocess.run(
-            [
-                *(*as_user, binaries / "initdb", "-D", folder / "data", "-U", USER),
-                *("-E", "UTF8", "--locale=C", "--auth=trust", "--no-sync"),
-            ],
-            check=True,
-            capture_output=True,
-            cwd=folder,
-        )
+        as_user = _unprivileged(folder)
+        programs = _within_reach(programs, as_user, folder)
+        _initialise(programs, as_user, folder)
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(
                 [
-                    *(*as_user, "--pdeathsig", "INT", binaries / "postgres"),
+                    *(*as_user, "--pdeathsig", "INT", programs / "postgres"),
                     *("-D", folder / "data", "-k", folder),
                     *("-c", "listen_addresses=", "-c", "fsync=off"),
                 ],
@@ -81,7 +65,7 @@ def running_postgres() -> Generator[Postgres]:
             _wait_until_it_answers(postgres, server)
             yield postgres
         finally:
-            server.send_signal(2)
+            server.send_signal(signal.SIGINT)
             server.wait(timeout=START_S)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -94,6 +78,32 @@ def _unprivileged(folder: Path) -> list[str]:
     nobody = pwd.getpwnam("nobody")
     os.chown(folder, nobody.pw_uid, nobody.pw_gid)
     return ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
+
+
+def _within_reach(programs: Path, as_user: list[str], folder: Path) -> Path:
+    """Programs that the server's user can run: those, or a copy below `folder`.
+
+    Root's own checkout, and the packaged programs in it, are often closed to others.
+    """
+    # By a shell: setpriv itself still has root's rights when it starts a program.
+    version = [*as_user, "sh", "-c", 'exec "$0" --version', programs / "initdb"]
+    if subprocess.run(version, check=False, capture_output=True, cwd=folder).returncode == 0:
+        return programs
+    return copied(programs, folder / "programs")
+
+
+def _initialise(programs: Path, as_user: list[str], folder: Path) -> None:
+    done = subprocess.run(
+        [
+            *(*as_user, programs / "initdb", "-D", folder / "data", "-U", USER),
+            *("-E", "UTF8", "--locale=C", "--auth=trust", "--no-sync"),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+    assert done.returncode == 0, f"{programs}/initdb failed: {done.stdout}{done.stderr}"
 
 
 def _wait_until_it_answers(postgres: Postgres, server: subprocess.Popen[bytes]) -> None:
@@ -112,8 +122,6 @@ def _wait_until_it_answers(postgres: Postgres, server: subprocess.Popen[bytes]) 
 
 @pytest.fixture(scope="session")
 def postgres() -> Generator[Postgres]:
-    """One PostgreSQL server for all tests of the session; skips where there is none."""
-    if binary_folder() is None and not os.environ.get("CI"):
-        pytest.skip("no PostgreSQL here: apt-get install postgresql")
-    with running_postgres() as server:
+    """One PostgreSQL server for all tests of the session: the system's, else the packaged one."""
+    with running_postgres(system_programs() or packaged_programs()) as server:
         yield server
