@@ -1,9 +1,10 @@
 """Propose: draw references, ask for new tasks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.controller.rounds.asking import patiently
+from services.controller.rounds.composing import draw_composites
 from services.controller.rounds.game import Game, Turn
 from services.controller.rounds.generating import generate
 from services.controller.rounds.prompting import Rendered, fitting
@@ -14,7 +15,7 @@ from zeroloop.core.generation import Completion, Prompt, Sampling
 from zeroloop.core.judging import PromptSpec
 from zeroloop.core.rounds import Episode
 from zeroloop.core.stored_tasks import StoredTask, Strategy
-from zeroloop.core.tasks import Kind, Role
+from zeroloop.core.tasks import Kind, Role, Task
 from zeroloop.errors import FailedPreconditionError
 
 PROGRAM_KINDS = (Kind.ABDUCTION, Kind.DEDUCTION)
@@ -28,6 +29,7 @@ class Drawn:
     spec: PromptSpec
     task_id: str = ""
     reference_task_ids: tuple[str, ...] = ()
+    composite_task_ids: tuple[str, ...] = ()
 
 
 async def propose(game: Game, turn: Turn, sources: Sources, out: Relay[Episode]) -> None:
@@ -35,8 +37,9 @@ async def propose(game: Game, turn: Turn, sources: Sources, out: Relay[Episode])
     tally = game.meter.restart(Step.PROPOSE)
     places = await _plan(game, turn)
     for place in places:
-        if place.draw.spec.task is not None:
-            sources.remember(place.draw.spec.task)
+        spec = place.draw.spec
+        for task in (*filter(None, [spec.task]), *spec.composites):
+            sources.remember(task)
     tally.total = len(places)
     prompts = [
         Prompt(text=r.text, seed=game.dice(turn.round, Step.PROPOSE, index))
@@ -70,7 +73,9 @@ async def _plan(game: Game, turn: Turn) -> list[Rendered[Drawn]]:
             seed = game.dice(turn.round, Step.PROPOSE, kind, "references", attempt)
             if kind is Kind.INDUCTION:
                 return await _draw_programs(game, turn, len(places), seed)
-            return await _draw_references(game, turn, kind, len(places), seed)
+            drawn = await _draw_references(game, turn, kind, len(places), seed)
+            composites = await draw_composites(game, turn, kind, attempt, places)
+            return [_building_on(*pair) for pair in zip(drawn, composites, strict=True)]
 
         prompts = await fitting(game, turn, game.algorithm.samples_per_group, draw)
         if not prompts:
@@ -136,6 +141,14 @@ def _with_references(kind: Kind, references: Sequence[StoredTask]) -> Drawn:
     )
 
 
+def _building_on(drawn: Drawn, composites: tuple[Task, ...]) -> Drawn:
+    return replace(
+        drawn,
+        spec=replace(drawn.spec, composites=composites),
+        composite_task_ids=tuple(task.task_id for task in composites),
+    )
+
+
 def _episode(index: int, drawn: Drawn, seed: int, completion: Completion) -> Episode:
     return Episode(
         index=index,
@@ -150,4 +163,5 @@ def _episode(index: int, drawn: Drawn, seed: int, completion: Completion) -> Epi
         seed=seed,
         task_id=drawn.task_id,
         reference_task_ids=drawn.reference_task_ids,
+        composite_task_ids=drawn.composite_task_ids,
     )

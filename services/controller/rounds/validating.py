@@ -28,6 +28,7 @@ async def validate(
                 kind=episode.kind,
                 response=episode.text,
                 source=await _source(sources, episode),
+                composites=tuple([await sources.get(name) for name in episode.composite_task_ids]),
             )
             for episode in batch
         ]

@@ -77,6 +77,7 @@ def spec_to_pb(spec: PromptSpec) -> pb.PromptSpec:
         role=ROLES.to_pb(spec.role),
         references=[_without_thought(task) for task in spec.references],
         task=None if spec.task is None else _without_thought(spec.task),
+        composites=[_without_thought(task) for task in spec.composites],
     )
 
 
@@ -86,6 +87,7 @@ def spec_from_pb(message: pb.PromptSpec, field: str) -> PromptSpec:
         role=ROLES.from_pb(message.role, f"{field}.role"),
         references=tuple(task_from_pb(t, f"{field}.references") for t in message.references),
         task=task_from_pb(message.task, f"{field}.task") if message.HasField("task") else None,
+        composites=tuple(task_from_pb(t, f"{field}.composites") for t in message.composites),
     )
 
 
@@ -96,6 +98,7 @@ def proposal_to_pb(proposal: Proposal) -> pb.Proposal:
         response=proposal.response,
         source=None if proposal.source is None else _without_thought(proposal.source),
         seeding=proposal.seeding,
+        composites=[_without_thought(task) for task in proposal.composites],
     )
 
 
@@ -107,6 +110,7 @@ def proposal_from_pb(message: pb.Proposal, field: str) -> Proposal:
         response=message.response,
         source=None if source is None else task_from_pb(source, f"{field}.source"),
         seeding=message.seeding,
+        composites=tuple(task_from_pb(t, f"{field}.composites") for t in message.composites),
     )
 
 

@@ -41,6 +41,9 @@ class PromptSpec:
     task: Task | None = None
     """Proposer of induction: the task whose program is described. Solver: the task to solve."""
 
+    composites: tuple[Task, ...] = ()
+    """Proposer of abduction or deduction: tasks whose programs the new one must build on."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proposal:
@@ -58,6 +61,9 @@ class Proposal:
 
     seeding: bool = False
     """Read payloads from the whole reply and apply the seeding rewrites."""
+
+    composites: tuple[Task, ...] = ()
+    """Abduction and deduction: tasks whose programs the new one must build on, as prompted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

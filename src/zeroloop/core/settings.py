@@ -82,6 +82,25 @@ class AlgorithmSettings:
         20, "draws before giving up on a prompt that fits its limit", 1, 10_000
     )
 
+    # Composite programs (D17)
+    composite_start_step: int = _option(
+        -1,
+        "step from which proposals may have to build on earlier programs; -1 is off",
+        -1,
+        10_000_000,
+    )
+    composite_chance: float = _option(0.5, "share of proposals that have to", 0, 1)
+    composite_count: Literal["inclusive", "exclusive"] = _option(
+        "inclusive",
+        "how many programs: 1 to the most, or one less than the most, at least 1 (D17)",
+    )
+    composite_programs_max: int = _option(3, "most programs that one proposal builds on", 1, 16)
+    composite_schedule: bool = _option(
+        default=False,
+        doc="begin with at most 1 program; at steps 101, 151, ... raise that by 1 up to "
+        "composite_programs_max, and composite_chance by 0.01 up to 0.8",
+    )
+
     # Generation
     prompt_style: Literal["r1", "compact"] = _option("r1", "wording of the prompts")
     prompt_tokens_max: int = _option(6144, "longer prompts are drawn again (D21)", 16, 1_000_000)

@@ -21,6 +21,9 @@ class Rejection(StrEnum):
     UNPARSABLE = "unparsable"
     """Payloads could not be read."""
 
+    COMPOSITE = "composite"
+    """It does not build on the programs that it was given, or redefines them."""
+
     BANNED_IMPORT = "banned_import"
     SYNTAX_ERROR = "syntax_error"
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from zeroloop.core.composites import composed, functions_of
 from zeroloop.core.generation import Completion, FinishReason, Model, Prompt, Sampling, WeightsSpan
 from zeroloop.core.judging import (
     Judgement,
@@ -124,6 +125,7 @@ class FakeReward:
         self.faults.maybe_fail()
         return [
             f"{s.kind}/{s.role}/{_about(s.task)}/{'+'.join(map(_about, s.references))}"
+            f"{'+'.join(map(_about, s.composites))}"
             for s in specs
         ]
 
@@ -152,6 +154,8 @@ class FakeReward:
             message=str(value) if source is not None else "",
             shown=2 if source is not None else 0,
         )
+        if proposal.composites:
+            task = composed(task, functions_of(proposal.composites))
         return Verdict(proposal_id=name, task=task, format_ok=format_ok, runs={"ok": 2})
 
     async def judge(self, solutions: Sequence[Solution]) -> AsyncIterator[Judgement]:

@@ -44,6 +44,12 @@ SPECS = {
     "propose_abduction": PromptSpec(
         kind=Kind.ABDUCTION, role=Role.PROPOSER, references=(IDENTITY, TRIPLET)
     ),
+    "propose_deduction_with_functions": PromptSpec(
+        kind=Kind.DEDUCTION,
+        role=Role.PROPOSER,
+        references=(IDENTITY,),
+        composites=(IDENTITY, TRIPLET),
+    ),
     "propose_deduction_without_references": PromptSpec(kind=Kind.DEDUCTION, role=Role.PROPOSER),
     "propose_induction": PromptSpec(kind=Kind.INDUCTION, role=Role.PROPOSER, task=TRIPLET),
     "solve_abduction": PromptSpec(

@@ -17,7 +17,11 @@ FORCED_THINK = "<think>"
 
 
 def propose_prompt(
-    kind: Kind, references: Sequence[Task], program: Task | None, settings: AlgorithmSettings
+    kind: Kind,
+    references: Sequence[Task],
+    program: Task | None,
+    settings: AlgorithmSettings,
+    functions: Sequence[str] = (),
 ) -> str:
     """The prompt that asks for a new task of `kind`.
 
@@ -26,6 +30,8 @@ def propose_prompt(
         references: Tasks with one case each, shown as examples; induction shows none.
         program: Induction only: the task whose program the inputs and the message are for.
         settings: Says how many inputs an induction proposal must give.
+        functions: Sources of `g_0`, `g_1`, ..., all of which the new program must call. The
+            seedling was not trained on them.
 
     Raises:
         ValueError: If an induction proposal has no program, or another proposal has one.
@@ -34,7 +40,9 @@ def propose_prompt(
         raise ValueError(f"{kind} proposal got program={program!r}; only induction has one")
     if program is not None:
         return _prompt(f"propose {kind} {settings.num_inputs}", _fence("python", program.source))
-    return _prompt(f"propose {kind}", *(_snippet(task) for task in references))
+    heading = " ".join((f"propose {kind}", *(f"g_{index}" for index in range(len(functions)))))
+    sources = (_fence("python", source) for source in functions)
+    return _prompt(heading, *(_snippet(task) for task in references), *sources)
 
 
 def solve_prompt(task: Task, settings: AlgorithmSettings) -> str:

@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from services.reward.domains.base import Runner
 from services.reward.domains.code import compact, judging, r1, validating
+from zeroloop.core.composites import functions_of
 from zeroloop.core.execution import SOURCE_BYTES_MAX
 from zeroloop.core.judging import Domain, Judgement, PromptSpec, Proposal, Solution, Verdict
 from zeroloop.core.settings import AlgorithmSettings
@@ -14,7 +15,9 @@ from zeroloop.errors import invalid
 VALIDATOR = "code/1"
 """Changes whenever the same proposal or answer could get another verdict."""
 
-_Propose: TypeAlias = Callable[[Kind, Sequence[Task], Task | None, AlgorithmSettings], str]
+_Propose: TypeAlias = Callable[
+    [Kind, Sequence[Task], Task | None, AlgorithmSettings, Sequence[str]], str
+]
 _Solve: TypeAlias = Callable[[Task, AlgorithmSettings], str]
 
 _STYLES: dict[str, tuple[_Propose, _Solve]] = {
@@ -43,7 +46,8 @@ class CodeDomain:
             _require_task(spec, needed=spec.kind is Kind.INDUCTION)
             for reference in spec.references:
                 _require_cases(reference)
-            return propose(spec.kind, spec.references, spec.task, settings)
+            functions = _functions(spec)
+            return propose(spec.kind, spec.references, spec.task, settings, functions)
         task = _require_task(spec, needed=True)
         assert task is not None
         if task.kind is not spec.kind:
@@ -63,6 +67,20 @@ class CodeDomain:
         """See `DomainPlugin`."""
         _require_cases(solution.task)
         return await judging.judge(solution, settings, runner)
+
+
+def _functions(spec: PromptSpec) -> tuple[str, ...]:
+    """The sources of `g_0`, `g_1`, ... with their imports before them."""
+    if not spec.composites:
+        return ()
+    if spec.kind is Kind.INDUCTION:
+        raise invalid("specs.composites", "an induction proposal builds on no other programs")
+    try:
+        functions = functions_of(spec.composites)
+    except ValueError as error:
+        raise invalid("specs.composites", str(error)) from error
+    pairs = zip(spec.composites, functions.sources, strict=True)
+    return tuple("\n".join((*task.imports, source)) for task, source in pairs)
 
 
 def _require_task(spec: PromptSpec, *, needed: bool) -> Task | None:

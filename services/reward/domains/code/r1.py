@@ -76,7 +76,11 @@ def f(a):
 
 
 def propose_prompt(
-    kind: Kind, references: Sequence[Task], program: Task | None, settings: AlgorithmSettings
+    kind: Kind,
+    references: Sequence[Task],
+    program: Task | None,
+    settings: AlgorithmSettings,
+    functions: Sequence[str] = (),
 ) -> str:
     """Ask for a new task of `kind`.
 
@@ -85,6 +89,7 @@ def propose_prompt(
         references: Tasks with one case each, shown as examples; induction shows none.
         program: Induction only: the task whose program the inputs and the message are for.
         settings: The rules in force: time limit, banned words, number of inputs.
+        functions: Sources of `g_0`, `g_1`, ..., all of which the new program must call.
 
     Raises:
         ValueError: If an induction proposal has no program, or another proposal has one.
@@ -93,7 +98,7 @@ def propose_prompt(
         raise ValueError(f"{kind} proposal got program={program!r}; only induction has one")
     if program is not None:
         return _wrapped(_propose_induction(program, settings))
-    return _wrapped(_propose_program(kind, references, settings))
+    return _wrapped(_propose_program(kind, references, settings, functions))
 
 
 def solve_prompt(task: Task, settings: AlgorithmSettings) -> str:
@@ -121,7 +126,9 @@ def solve_prompt(task: Task, settings: AlgorithmSettings) -> str:
     return _wrapped(_join(goal, program, _fence("input", case.input), _DEDUCTION_EXAMPLE))
 
 
-def _propose_program(kind: Kind, references: Sequence[Task], settings: AlgorithmSettings) -> str:
+def _propose_program(
+    kind: Kind, references: Sequence[Task], settings: AlgorithmSettings, functions: Sequence[str]
+) -> str:
     goal = (
         "Create a new Python code snippet together with exactly one matching input. The snippet "
         "may use classes of its own, if they are defined at the top."
@@ -139,6 +146,7 @@ def _propose_program(kind: Kind, references: Sequence[Task], settings: Algorithm
         _criteria(settings),
         _PLAN,
         *_references(references),
+        *_functions(functions),
     )
 
 
@@ -200,6 +208,20 @@ def _references(references: Sequence[Task]) -> Iterable[str]:
             )
         )
         yield f"<snippet_{number}>\n{body}\n</snippet_{number}>"
+
+
+def _functions(functions: Sequence[str]) -> Iterable[str]:
+    if not functions:
+        return
+    names = ", ".join(f"`g_{index}`" for index in range(len(functions)))
+    rules = [
+        f"`f` must call **all** of these functions: {names}.",
+        "Do not define them again; they are put in front of your snippet as they are.",
+        "Do more than wrap them: `f` must add work of its own to what they return.",
+        "First reason about what each of them does, and how they can be combined.",
+    ]
+    yield _bullets("Functions to build on", rules)
+    yield "\n".join(_fence("python", source) for source in functions)
 
 
 def _propose_induction(program: Task, settings: AlgorithmSettings) -> str:

@@ -1,6 +1,7 @@
 """From a proposer's reply to a verified task.
 
-Order of the checks: payloads, banned imports, syntax, inputs, two runs, policy of outputs.
+Order of the checks: payloads, composites, banned imports, syntax, inputs, two runs, policy of
+outputs.
 """
 
 from collections import Counter
@@ -8,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from services.reward.domains.base import Runner
-from zeroloop.core import parsing, validity
+from zeroloop.core import composites, parsing, validity
+from zeroloop.core.composites import Composites
 from zeroloop.core.execution import SOURCE_BYTES_MAX, Determinism, Result
 from zeroloop.core.judging import Proposal, Verdict
 from zeroloop.core.settings import AlgorithmSettings
@@ -33,7 +35,8 @@ async def validate(proposal: Proposal, settings: AlgorithmSettings, runner: Runn
     """Decide whether a proposal is a task.
 
     Raises:
-        InvalidRequestError: An induction proposal comes without the program it describes.
+        InvalidRequestError: An induction proposal comes without the program it describes, or
+            another one with programs to build on that are none.
     """
     verdict = Verdict(
         proposal_id=proposal.proposal_id,
@@ -75,8 +78,22 @@ def _program_candidate(proposal: Proposal, settings: AlgorithmSettings) -> _Cand
         cases=(),
         thought=parsing.thought(proposal.response),
     )
+    if proposal.composites:
+        functions = _functions(proposal.composites)
+        if why := composites.problem(found.program, found.imports, functions):
+            return Rejected(Rejection.COMPOSITE, why)
+        task = composites.composed(task, functions)
+    if len(task.source.encode(errors="replace")) > SOURCE_BYTES_MAX:
+        return Rejected(Rejection.UNPARSABLE, parsing.Malformation.TOO_LARGE.value)
     problem = validity.check_program(task.source, settings)
     return _Candidate(task=task, inputs=(found.input,)) if problem is None else problem
+
+
+def _functions(tasks: Sequence[Task]) -> Composites:
+    try:
+        return composites.functions_of(tasks)
+    except ValueError as error:
+        raise invalid("proposals.composites", str(error)) from error
 
 
 def _induction_candidate(proposal: Proposal, settings: AlgorithmSettings) -> _Candidate | Rejected:
