@@ -151,9 +151,10 @@ class Player:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
                 watch = self.game.buffer.weights.watch(self.game.run, after_version=version - 1)
-                async for weights in watch:
-                    if weights.version >= version:
-                        return
+                async with contextlib.aclosing(watch):
+                    async for weights in watch:
+                        if weights.version >= version:
+                            return
 
     async def roll(self, version: int) -> None:
         """Make every replica serve `version`, or remember that it was refused.

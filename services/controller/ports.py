@@ -3,7 +3,7 @@
 The typed clients of `zeroloop.client` have these shapes; tests have their own.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from zeroloop.core.batches import Weights, WeightsPage
@@ -45,7 +45,7 @@ class Inference(Protocol):
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, *, min_weights_version: int
-    ) -> AsyncIterator[Completion]:
+    ) -> AsyncGenerator[Completion]:
         """Yield each completion as it finishes, in any order."""
         ...
 
@@ -64,11 +64,11 @@ class Reward(Protocol):
         """Render prompts, aligned with `specs`."""
         ...
 
-    def validate(self, proposals: Sequence[Proposal]) -> AsyncIterator[Verdict]:
+    def validate(self, proposals: Sequence[Proposal]) -> AsyncGenerator[Verdict]:
         """Yield each verdict as it is known, in any order."""
         ...
 
-    def judge(self, solutions: Sequence[Solution]) -> AsyncIterator[Judgement]:
+    def judge(self, solutions: Sequence[Solution]) -> AsyncGenerator[Judgement]:
         """Yield each judgement as it is known, in any order."""
         ...
 
@@ -139,7 +139,7 @@ class Rounds(Protocol):
         """Store a stage, whole or not at all; once."""
         ...
 
-    def get_stage(self, run: str, round_index: int, stage: Stage) -> AsyncIterator[Record]:
+    def get_stage(self, run: str, round_index: int, stage: Stage) -> AsyncGenerator[Record]:
         """Iterate over the records of a stored stage in their order."""
         ...
 
@@ -183,7 +183,7 @@ class WeightsRegistry(Protocol):
         """Mark a version to be kept for ever."""
         ...
 
-    def watch(self, run: str, *, after_version: int = -1) -> AsyncIterator[Weights]:
+    def watch(self, run: str, *, after_version: int = -1) -> AsyncGenerator[Weights]:
         """Yield every version above `after_version`."""
         ...
 

@@ -15,6 +15,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
 
+ENDING_S = 5.0
+"""How long what was interrupted may take to end."""
+
 
 class EventLoop:
     """An event loop in a thread."""
@@ -27,12 +30,22 @@ class EventLoop:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, R]) -> R:
-        """Wait for `work`; an interrupt of the caller cancels it."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Wait for `work`; an interrupt of the caller cancels it and lets it end."""
+        ended = threading.Event()
+
+        async def whole() -> R:
+            try:
+                return await work
+            finally:
+                ended.set()
+
+        future = asyncio.run_coroutine_threadsafe(whole(), self._loop)
         try:
             return future.result()
         except BaseException:
-            future.cancel()
+            # What is iterated over cannot be closed while it is still being cancelled.
+            if future.cancel():
+                ended.wait(ENDING_S)
             raise
 
     def iterate(self, items: AsyncGenerator[R]) -> Iterator[R]:

@@ -47,11 +47,12 @@ class Run(RunView):
         while True:
             updates = self._switchboard.runs().watch_run(self.name)
             try:
-                async for update in updates:
-                    silent = 0
-                    self._value = update.run or self._value
-                    if update.event is not None:
-                        yield update.event
+                async with aclosing(updates):
+                    async for update in updates:
+                        silent = 0
+                        self._value = update.run or self._value
+                        if update.event is not None:
+                            yield update.event
                 return
             except UnavailableError:
                 silent += 1

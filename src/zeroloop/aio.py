@@ -127,8 +127,9 @@ class Client:
         )
         client = await self._switchboard.inference(run)
         grouped: list[list[Completion]] = [[] for _ in texts]
-        async for completion in client.generate(asked, sampling):
-            grouped[completion.prompt_index].append(completion)
+        async with aclosing(client.generate(asked, sampling)) as completions:
+            async for completion in completions:
+                grouped[completion.prompt_index].append(completion)
         return [sorted(group, key=lambda c: c.sample_index) for group in grouped]
 
     async def close(self) -> None:

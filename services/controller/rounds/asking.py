@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -66,7 +67,7 @@ async def patiently(call: Callable[[], Awaitable[R]], patience: Patience) -> R:
 
 async def ask_each(
     pending: dict[K, T],
-    call: Callable[[Sequence[T]], AsyncIterator[R]],
+    call: Callable[[Sequence[T]], AsyncGenerator[R]],
     *,
     answered: Callable[[R], K | None],
     patience: Patience,
@@ -87,11 +88,12 @@ async def ask_each(
     while pending:
         before = len(pending)
         try:
-            async for answer in call(list(pending.values())):
-                key = answered(answer)
-                if key is not None:
-                    pending.pop(key, None)
-                    patience.refill()
+            async with aclosing(call(list(pending.values()))) as answers:
+                async for answer in answers:
+                    key = answered(answer)
+                    if key is not None:
+                        pending.pop(key, None)
+                        patience.refill()
         except UnavailableError as error:
             await patience.wait(error)
             continue

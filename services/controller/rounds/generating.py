@@ -1,6 +1,7 @@
 """Generating: many prompts, a bounded number of calls, every sample exactly once."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from services.controller.rounds.asking import ask_each
@@ -60,20 +61,19 @@ async def _generate_part(
 ) -> None:
     missing = {asked.index: set(range(sampling.n)) for asked in part}
 
-    async def call(pending: Sequence[_Asked]) -> AsyncIterator[tuple[int, Completion]]:
+    async def call(pending: Sequence[_Asked]) -> AsyncGenerator[tuple[int, Completion]]:
         prompts = [asked.prompt for asked in pending]
+        asked = game.inference.generate(prompts, sampling, min_weights_version=turn.weights_version)
         with game.meter.engine():
-            completions = game.inference.generate(
-                prompts, sampling, min_weights_version=turn.weights_version
-            )
-            async for completion in completions:
-                index = pending[completion.prompt_index].index
-                # A sample comes again where a call was repeated.
-                if completion.sample_index in missing[index]:
-                    missing[index].remove(completion.sample_index)
-                    _count(tally, completion)
-                    await deliver(index, completion)
-                yield index, completion
+            async with aclosing(asked) as completions:
+                async for completion in completions:
+                    index = pending[completion.prompt_index].index
+                    # A sample comes again where a call was repeated.
+                    if completion.sample_index in missing[index]:
+                        missing[index].remove(completion.sample_index)
+                        _count(tally, completion)
+                        await deliver(index, completion)
+                    yield index, completion
 
     def answered(answer: tuple[int, Completion]) -> int | None:
         index, _ = answer

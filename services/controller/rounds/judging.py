@@ -1,7 +1,8 @@
 """Judge: what became of each answer."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 
 from services.controller.rounds.asking import REPEATS_MAX, ask_each
 from services.controller.rounds.game import Game
@@ -19,10 +20,11 @@ async def judge(
     """
     tries: Counter[str] = Counter()
 
-    async def call(pending: Sequence[Solution]) -> AsyncIterator[Judgement]:
+    async def call(pending: Sequence[Solution]) -> AsyncGenerator[Judgement]:
         with game.meter.sandbox():
-            async for judgement in game.reward.judge(pending):
-                yield judgement
+            async with aclosing(game.reward.judge(pending)) as judgements:
+                async for judgement in judgements:
+                    yield judgement
 
     def answered(judgement: Judgement) -> str | None:
         name = judgement.solution_id

@@ -1,6 +1,7 @@
 """What a round has stored, without the tokens, which would not fit into memory."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from services.controller.rounds.game import Game, Turn
@@ -101,11 +102,12 @@ async def read_records(game: Game, turn: Turn, *stages: Stage) -> Records:
     """Return what `stages` of the round have stored."""
     records = Records()
     for stage in stages:
-        async for record in stored(game, turn, stage):
-            records.add(stage, record)
+        async with aclosing(stored(game, turn, stage)) as found:
+            async for record in found:
+                records.add(stage, record)
     return records
 
 
-def stored(game: Game, turn: Turn, stage: Stage) -> AsyncIterator[Record]:
+def stored(game: Game, turn: Turn, stage: Stage) -> AsyncGenerator[Record]:
     """The records of one stage, in their order."""
     return game.buffer.rounds.get_stage(game.run, turn.round, stage)

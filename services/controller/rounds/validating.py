@@ -1,7 +1,8 @@
 """Validate: turn proposals into verified tasks, or say why not."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 
 from services.controller.rounds.asking import REPEATS_MAX, ask_each
 from services.controller.rounds.game import Game
@@ -53,10 +54,11 @@ async def ask_verdicts(
     """
     tries: Counter[str] = Counter()
 
-    async def call(pending: Sequence[Proposal]) -> AsyncIterator[Verdict]:
+    async def call(pending: Sequence[Proposal]) -> AsyncGenerator[Verdict]:
         with game.meter.sandbox():
-            async for verdict in game.reward.validate(pending):
-                yield verdict
+            async with aclosing(game.reward.validate(pending)) as verdicts:
+                async for verdict in verdicts:
+                    yield verdict
 
     def answered(verdict: Verdict) -> str | None:
         name = verdict.proposal_id

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import grpc
@@ -15,8 +16,14 @@ V = TypeVar("V")
 R = TypeVar("R")
 
 
-async def read_all(call: Any, convert: Callable[[Any], V]) -> AsyncGenerator[V]:
-    """Yield each reply of a server-streaming call; the call ends when the reader stops."""
+async def read_all(start: Callable[[], Any], convert: Callable[[Any], V]) -> AsyncGenerator[V]:
+    """Yield each reply of a server-streaming call.
+
+    The call begins with the first reply that is asked for, and ends when the reader stops:
+    nothing goes on for nobody. Who hands this generator on must hand on itself, not a
+    generator around it, or close it: `in_turn` does.
+    """
+    call = start()
     try:
         with translate_errors():
             async for reply in call:
@@ -25,8 +32,19 @@ async def read_all(call: Any, convert: Callable[[Any], V]) -> AsyncGenerator[V]:
         call.cancel()
 
 
-async def read_until_deadline(call: Any, convert: Callable[[Any], V]) -> AsyncGenerator[V]:
+async def in_turn(streams: Iterable[AsyncGenerator[V]]) -> AsyncGenerator[V]:
+    """Yield what each stream yields, one stream after the other."""
+    for stream in streams:
+        async with aclosing(stream):
+            async for item in stream:
+                yield item
+
+
+async def read_until_deadline(
+    start: Callable[[], Any], convert: Callable[[Any], V]
+) -> AsyncGenerator[V]:
     """Like `read_all`, but a deadline that passes ends the stream instead of failing it."""
+    call = start()
     try:
         with translate_errors():
             try:

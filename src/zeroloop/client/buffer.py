@@ -223,8 +223,10 @@ class RoundClient:
             round=round_index,
             stage=wire.STAGES.to_pb(stage),
         )
-        call = self._stub.GetStage(request, timeout=STAGE_DEADLINE_S)
-        return streams.read_all(call, lambda reply: wire.record_from_pb(reply.record))
+        return streams.read_all(
+            lambda: self._stub.GetStage(request, timeout=STAGE_DEADLINE_S),
+            lambda reply: wire.record_from_pb(reply.record),
+        )
 
     async def get(self, run: str, round_index: int) -> Round:
         """Return one round."""
@@ -300,8 +302,10 @@ class RoundClient:
         seen: dict[int, Round] = {}
         request = pb.WatchRoundsRequest(run=run, after_round=after_round)
         while True:
-            call = self._stub.WatchRounds(request, timeout=WATCH_DEADLINE_S)
-            replies = streams.read_until_deadline(call, lambda r: wire.round_from_pb(r.round))
+            replies = streams.read_until_deadline(
+                lambda: self._stub.WatchRounds(request, timeout=WATCH_DEADLINE_S),
+                lambda reply: wire.round_from_pb(reply.round),
+            )
             async with aclosing(replies):
                 async for current in replies:
                     known = seen.get(current.round)

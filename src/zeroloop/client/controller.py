@@ -1,10 +1,12 @@
 """Typed client of the controller: create, watch and steer runs of self-play."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from typing import Any
 
 import grpc.aio
 
 from zeroloop.client import _controller_wire as wire
+from zeroloop.client._streams import read_all
 from zeroloop.client.channel import DEADLINE_S, STREAM_DEADLINE_S, translate_errors
 from zeroloop.controller.v1 import controller_pb2 as pb
 from zeroloop.controller.v1 import controller_pb2_grpc as stubs
@@ -53,20 +55,16 @@ class RunClient:
         runs = tuple(wire.run_from_pb(run) for run in response.runs)
         return RunPage(runs, response.next_page_token)
 
-    async def watch_run(
+    def watch_run(
         self, name: str, *, deadline_s: float = STREAM_DEADLINE_S
-    ) -> AsyncIterator[WatchUpdate]:
-        """Yield what happens in a run until it ends, first its present state.
+    ) -> AsyncGenerator[WatchUpdate]:
+        """Iterate over what happens in a run until it ends, first its present state.
 
         Raises:
             UnavailableError: `deadline_s` have passed or the controller is gone; watch again.
         """
         request = pb.WatchRunRequest(name=name)
-        with translate_errors():
-            async for response in self._stub.WatchRun(request, timeout=deadline_s):
-                run = wire.run_from_pb(response.run) if response.HasField("run") else None
-                event = wire.event_from_pb(response.event) if response.HasField("event") else None
-                yield WatchUpdate(run, event)
+        return read_all(lambda: self._stub.WatchRun(request, timeout=deadline_s), _update)
 
     async def suspend_run(self, name: str) -> Run:
         """Let the present stage end, then play no further."""
@@ -107,3 +105,10 @@ class RunClient:
         with translate_errors():
             response = await self._stub.GetEndpoints(request, timeout=DEADLINE_S)
         return wire.endpoints_from_pb(response)
+
+
+def _update(response: Any) -> WatchUpdate:
+    return WatchUpdate(
+        wire.run_from_pb(response.run) if response.HasField("run") else None,
+        wire.event_from_pb(response.event) if response.HasField("event") else None,
+    )

@@ -1,10 +1,12 @@
 """Typed client of the Execution service: run programs, get facts."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from typing import Any
 
 import grpc.aio
 
 from zeroloop.client import _execution_wire as wire
+from zeroloop.client._streams import read_all
 from zeroloop.client.channel import DEADLINE_S, STREAM_DEADLINE_S, translate_errors
 from zeroloop.core.execution import Capabilities, Limits, Program, Result
 from zeroloop.execution.v1 import execution_pb2 as pb
@@ -27,14 +29,14 @@ class ExecutionClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = stubs.ExecutionServiceStub(channel)
 
-    async def execute(
+    def execute(
         self,
         programs: Sequence[Program],
         limits: Limits | None = None,
         *,
         deadline_s: float = STREAM_DEADLINE_S,
     ) -> AsyncGenerator[Result]:
-        """Run every program on each of its inputs; yield each result as it finishes.
+        """Run every program on each of its inputs; iterate over the results as they finish.
 
         Args:
             programs: At most 64, each with at most 64 inputs.
@@ -45,15 +47,9 @@ class ExecutionClient:
             programs=[wire.program_to_pb(program) for program in programs],
             limits=None if limits is None else wire.limits_to_pb(limits),
         )
-        call = self._stub.Execute(request, timeout=deadline_s)
-        try:
-            with translate_errors():
-                async for response in call:
-                    yield wire.result_from_pb(response.result)
-        finally:
-            call.cancel()  # who leaves early must not leave programs running
+        return read_all(lambda: self._stub.Execute(request, timeout=deadline_s), _result)
 
-    async def execute_stream(
+    def execute_stream(
         self,
         programs: AsyncIterable[Program],
         limits: Limits | None = None,
@@ -67,13 +63,7 @@ class ExecutionClient:
             async for program in programs:
                 yield pb.ExecuteStreamRequest(program=wire.program_to_pb(program), limits=limits_pb)
 
-        call = self._stub.ExecuteStream(requests(), timeout=deadline_s)
-        try:
-            with translate_errors():
-                async for response in call:
-                    yield wire.result_from_pb(response.result)
-        finally:
-            call.cancel()
+        return read_all(lambda: self._stub.ExecuteStream(requests(), timeout=deadline_s), _result)
 
     async def get_capabilities(self) -> Capabilities:
         """Return what isolates programs there, and the limits in force."""
@@ -82,3 +72,7 @@ class ExecutionClient:
                 pb.GetCapabilitiesRequest(), timeout=DEADLINE_S
             )
         return wire.capabilities_from_pb(response)
+
+
+def _result(response: Any) -> Result:
+    return wire.result_from_pb(response.result)

@@ -51,7 +51,7 @@ class InferenceClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = stubs.InferenceServiceStub(channel)
 
-    async def generate(
+    def generate(
         self,
         prompts: Sequence[Prompt],
         sampling: Sampling,
@@ -59,7 +59,7 @@ class InferenceClient:
         min_weights_version: int = 0,
         deadline_s: float = STREAM_DEADLINE_S,
     ) -> AsyncGenerator[Completion]:
-        """Sample `sampling.n` completions of each prompt; yield each as it finishes, in any order.
+        """Iterate over `sampling.n` completions of each prompt as they finish, in any order.
 
         Closing the generator stops the generation.
 
@@ -76,14 +76,14 @@ class InferenceClient:
             OverloadedError: Too many calls are open; retry after a back-off.
         """
         request = wire.generate_request_to_pb(prompts, sampling, min_weights_version)
-        call = self._stub.Generate(request, timeout=deadline_s)
-        async for completion in read_all(call, _completion):
-            yield completion
+        return read_all(lambda: self._stub.Generate(request, timeout=deadline_s), _completion)
 
-    async def score(
+    def score(
         self, sequences: Sequence[ScoredTokens], *, deadline_s: float = STREAM_DEADLINE_S
     ) -> AsyncGenerator[Score]:
-        """Yield the log-probabilities of each sequence under the weights served, in any order.
+        """Iterate over the log-probabilities of the sequences under the weights served.
+
+        They come in any order.
 
         Args:
             sequences: At most 1024.
@@ -92,9 +92,8 @@ class InferenceClient:
         Raises:
             InvalidRequestError: A sequence does not fit the context, or has nothing to score.
         """
-        call = self._stub.Score(wire.score_request_to_pb(sequences), timeout=deadline_s)
-        async for score in read_all(call, wire.score_from_pb):
-            yield score
+        request = wire.score_request_to_pb(sequences)
+        return read_all(lambda: self._stub.Score(request, timeout=deadline_s), wire.score_from_pb)
 
     async def get_model(self, *, deadline_s: float = DEADLINE_S) -> Model:
         """Return what is served."""

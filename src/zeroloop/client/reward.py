@@ -1,13 +1,14 @@
 """Typed client of the Reward service: prompts, verdicts, judgements, rewards."""
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc.aio
 from google.protobuf.message import Message
 
 from zeroloop.client import _reward_wire as wire
-from zeroloop.client._streams import read_all
+from zeroloop.client._streams import in_turn, read_all
 from zeroloop.client.channel import DEADLINE_S, STREAM_DEADLINE_S, translate_errors
 from zeroloop.core.judging import (
     PROPOSALS_MAX,
@@ -74,35 +75,44 @@ class RewardClient:
             prompts += response.prompts
         return prompts
 
-    async def validate(
+    def validate(
         self, proposals: Sequence[Proposal], *, deadline_s: float = STREAM_DEADLINE_S
     ) -> AsyncGenerator[Verdict]:
-        """Parse and run proposals; yield each verdict as it is known, in any order."""
-        for chunk in _chunks(proposals, wire.proposal_to_pb, PROPOSALS_MAX):
-            request = pb.ValidateProposalsRequest(context=self._context, proposals=chunk)
-            call = self._stub.ValidateProposals(request, timeout=deadline_s)
-            async for verdict in read_all(call, _verdict):
-                yield verdict
+        """Parse and run proposals; iterate over the verdicts as they are known, in any order."""
+        requests = (
+            pb.ValidateProposalsRequest(context=self._context, proposals=chunk)
+            for chunk in _chunks(proposals, wire.proposal_to_pb, PROPOSALS_MAX)
+        )
+        return in_turn(
+            read_all(partial(self._stub.ValidateProposals, request, timeout=deadline_s), _verdict)
+            for request in requests
+        )
 
-    async def judge(
+    def judge(
         self, solutions: Sequence[Solution], *, deadline_s: float = STREAM_DEADLINE_S
     ) -> AsyncGenerator[Judgement]:
-        """Judge answers; yield each judgement as it is known, in any order."""
-        for chunk in _chunks(solutions, wire.solution_to_pb, SOLUTIONS_MAX):
-            request = pb.JudgeSolutionsRequest(context=self._context, solutions=chunk)
-            call = self._stub.JudgeSolutions(request, timeout=deadline_s)
-            async for judgement in read_all(call, _judgement):
-                yield judgement
+        """Judge answers; iterate over the judgements as they are known, in any order."""
+        requests = (
+            pb.JudgeSolutionsRequest(context=self._context, solutions=chunk)
+            for chunk in _chunks(solutions, wire.solution_to_pb, SOLUTIONS_MAX)
+        )
+        return in_turn(
+            read_all(partial(self._stub.JudgeSolutions, request, timeout=deadline_s), _judgement)
+            for request in requests
+        )
 
-    async def rescore(
+    def rescore(
         self, solutions: Sequence[Solution], *, deadline_s: float = STREAM_DEADLINE_S
     ) -> AsyncGenerator[Judgement]:
         """Judge stored answers again, after a fix of the validator."""
-        for chunk in _chunks(solutions, wire.solution_to_pb, SOLUTIONS_MAX):
-            request = pb.RescoreRequest(context=self._context, solutions=chunk)
-            call = self._stub.Rescore(request, timeout=deadline_s)
-            async for judgement in read_all(call, _judgement):
-                yield judgement
+        requests = (
+            pb.RescoreRequest(context=self._context, solutions=chunk)
+            for chunk in _chunks(solutions, wire.solution_to_pb, SOLUTIONS_MAX)
+        )
+        return in_turn(
+            read_all(partial(self._stub.Rescore, request, timeout=deadline_s), _judgement)
+            for request in requests
+        )
 
     async def compute(
         self, proposer: Sequence[ProposerEpisode], solver: Sequence[SolverEpisode]

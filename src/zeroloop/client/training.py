@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import grpc.aio
@@ -95,8 +96,9 @@ class BatchClient:
             FailedPreconditionError: Its tokens were pruned.
         """
         request = pb.GetBatchRequest(run=run, round=round_index)
-        call = self._stub.GetBatch(request, timeout=BATCH_DEADLINE_S)
-        replies = streams.read_all(call, _batch_or_sequence)
+        replies = streams.read_all(
+            lambda: self._stub.GetBatch(request, timeout=BATCH_DEADLINE_S), _batch_or_sequence
+        )
         batch = await anext(replies, None)
         if not isinstance(batch, Batch):
             raise InternalError(f"GetBatch must start with the batch, got {type(batch).__name__}")
@@ -153,9 +155,9 @@ class WeightsClient:
         """
         while True:
             request = pb.WatchRequest(run=run, after_version=after_version)
-            call = self._stub.Watch(request, timeout=WATCH_DEADLINE_S)
             replies = streams.read_until_deadline(
-                call, lambda reply: history.weights_from_pb(reply.weights)
+                partial(self._stub.Watch, request, timeout=WATCH_DEADLINE_S),
+                lambda reply: history.weights_from_pb(reply.weights),
             )
             async with aclosing(replies):
                 async for weights in replies:
