@@ -7,6 +7,7 @@ on characters, Llama or short prompts.
 
 import hashlib
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ from random import Random
 from typing import Any, TypeAlias
 
 import torch
+import transformers
 from torch import Tensor
 from torch.nn import functional
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
+from models.recipe import muon
 from models.recipe.games import ZERO_TASKS, fence
 from models.recipe.muon import Muon
 from services.reward.domains.code.plugin import CodeDomain
@@ -25,7 +28,9 @@ from zeroloop.core.judging import PromptSpec
 from zeroloop.core.settings import AlgorithmSettings
 from zeroloop.core.tasks import Case, Kind, Role, Task
 
-VOCABULARY = 1024
+VOCABULARY = 640
+"""Few enough that a proposer's prompt has more than a thousand tokens."""
+
 CONTEXT = 8192
 PASSES = 40
 BATCH = 8
@@ -70,19 +75,37 @@ class Lesson:
 def build_bpe_model(out_dir: Path, *, seed: int = 0, cache_dir: Path | None = None) -> Path:
     """Make the model in `out_dir`, or copy it from `cache_dir` if it was made before.
 
-    Takes less than a minute on one core. The cache is keyed by this file and the seed.
+    Takes about a minute on one core. The cache is keyed by all that the model comes from, and
+    several processes may use it at once.
     """
     if cache_dir is None:
         _build(out_dir, seed)
         return out_dir
-    digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
-    cached = cache_dir / f"bpe-{digest}-{seed}"
+    cached = cache_dir / f"bpe-{_digest(seed)}"
     if not cached.exists():
-        unfinished = cached.with_suffix(".unfinished")
-        _build(unfinished, seed)
-        unfinished.rename(cached)
+        _build_into_cache(cached, seed)
     shutil.copytree(cached, out_dir, dirs_exist_ok=True)
     return out_dir
+
+
+def _digest(seed: int) -> str:
+    """What the model comes from: this recipe, the prompts as they are worded, libraries, seed."""
+    lessons = draw_lessons(AlgorithmSettings(prompt_style="r1"), Random(seed))
+    sources = (Path(__file__).read_text(), Path(muon.__file__).read_text(), *map(repr, lessons))
+    versions = (torch.__version__, transformers.__version__, str(seed))
+    return hashlib.sha256("\n".join((*sources, *versions)).encode()).hexdigest()[:16]
+
+
+def _build_into_cache(cached: Path, seed: int) -> None:
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cached.parent, prefix=".bpe-") as scratch:
+        unfinished = Path(scratch) / cached.name
+        _build(unfinished, seed)
+        try:
+            unfinished.rename(cached)
+        except OSError:
+            if not cached.exists():  # else another process was faster
+                raise
 
 
 def known_tasks(kind: Kind, settings: AlgorithmSettings) -> list[Task]:
@@ -151,6 +174,15 @@ def _response(answer: str) -> str:
 
 
 def _build(out_dir: Path, seed: int) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # The same files on any number of cores; more would gain little.
+    try:
+        _train(out_dir, seed)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(out_dir: Path, seed: int) -> None:
     settings = AlgorithmSettings(prompt_style="r1")
     random = Random(seed)
     torch.manual_seed(seed)
@@ -158,10 +190,10 @@ def _build(out_dir: Path, seed: int) -> None:
     model = Qwen2ForCausalLM(_config(tokenizer))
     matrices = [each for each in model.model.layers.parameters() if each.ndim == 2]
     others = [each for each in model.parameters() if all(each is not other for other in matrices)]
-    muon = Muon(matrices, weight_decay=0.0)
+    optimiser = Muon(matrices, weight_decay=0.0)
     adam = torch.optim.AdamW(others, betas=(0.9, 0.98))
     for passed in range(PASSES):
-        muon.learning_rate = MATRIX_LEARNING_RATE * (1 - passed / PASSES)
+        optimiser.learning_rate = MATRIX_LEARNING_RATE * (1 - passed / PASSES)
         adam.param_groups[0]["lr"] = LEARNING_RATE * (1 - passed / PASSES)
         for tokens_BT, labels_BT in _batches(settings, tokenizer, random):
             logits_BTV = model(input_ids=tokens_BT).logits
@@ -170,7 +202,7 @@ def _build(out_dir: Path, seed: int) -> None:
             )
             loss.backward()
             torch.nn.utils.clip_grad_norm_(others, 1.0)
-            muon.step()
+            optimiser.step()
             adam.step()
             adam.zero_grad()
     model.save_pretrained(out_dir)

@@ -35,11 +35,17 @@ class Controller:
     folder: Path
     token: str
 
-    async def play(self, name: str, rounds: int, settings: Mapping[str, Any]) -> Run:
+    async def play(
+        self,
+        name: str,
+        rounds: int,
+        settings: Mapping[str, Any],
+        *,
+        model: Path = SEEDLING,
+        preset: str = "seedling",
+    ) -> Run:
         """Create a run and wait until it has ended."""
-        spec = RunSpec(
-            model=str(SEEDLING), preset="seedling", rounds=rounds, seed=7, settings=settings
-        )
+        spec = RunSpec(model=str(model), preset=preset, rounds=rounds, seed=7, settings=settings)
         await self.client.create_run(spec, request_id=name, name=name)
         return await self.ended(name)
 

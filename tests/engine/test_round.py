@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 
 from tests.engine.controller_process import SMALL, Controller, children_of, controller
+from tests.engine.round_trace import assert_one_trace
 from zeroloop.client.buffer import BufferClient
 from zeroloop.core import figures
 from zeroloop.core.rounds import EpisodeReward, RoundState, Stage
@@ -108,25 +109,7 @@ async def test_held_out_tasks_are_evaluated_before_and_after(played: Controller)
 async def test_a_round_is_one_trace_through_all_processes(played: Controller) -> None:
     async with played.buffer("clean") as buffer:
         known = await buffer.rounds.get("clean", 1)
-    trace_id = known.traceparent.split("-")[1]
-    # The last spans are written a second after they end.
-    await asyncio.sleep(2.5)
-    spans = [span for span in played.spans("clean") if span["trace_id"] == trace_id]
-    by_id = {span["span_id"]: span for span in spans}
-
-    services = {span["service"].removeprefix("zeroloop-") for span in spans}
-    assert services >= {"controller", "inference", "reward", "execution", "buffer", "trainer"}
-    (root,) = [span for span in spans if span["name"] == "zeroloop.round"]
-    assert root["parent_id"] == ""
-    steps = ("propose", "validate", "estimate", "solve", "reward", "commit")
-    for name in (*(f"zeroloop.{step}" for step in steps), "zeroloop.weights.roll"):
-        (span,) = [s for s in spans if s["name"] == name and s["service"] == "zeroloop-controller"]
-        assert span["parent_id"] == root["span_id"], name
-    for span in spans:
-        if span is not root:
-            assert span["parent_id"] in by_id, f"{span['name']} has lost its parent"
-    assert any(span["name"] == "zeroloop.train" for span in spans)
-    assert any(span["name"] == "zeroloop.weights.apply" for span in spans)
+    await assert_one_trace(played, "clean", known)
 
 
 async def test_engine_or_sandbox_or_optimiser_works_nearly_all_the_time(
