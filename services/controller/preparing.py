@@ -31,8 +31,8 @@ def prepare(spec: RunSpec) -> Prepared:
         InvalidRequestError: Names every field that is wrong.
     """
     problems: list[Violation] = []
-    if spec.rounds < 1:
-        problems.append(Violation("spec.rounds", f"must be at least 1, got {spec.rounds}"))
+    if spec.rounds < 0:
+        problems.append(Violation("spec.rounds", f"must not be negative, got {spec.rounds}"))
     if spec.seed < 0:
         problems.append(Violation("spec.seed", f"must not be negative, got {spec.seed}"))
     problems += _model_problems(spec.model)

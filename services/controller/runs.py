@@ -148,6 +148,7 @@ class Runs:
         if name in self._store.names():
             return self._existing(name, spec, request_id)
         prepared = await asyncio.to_thread(prepare, spec)
+        spec = replace(spec, rounds=spec.rounds or prepared.settings.algorithm.total_steps)
         effective = {
             "preset": spec.preset or "paper",
             "seed": spec.seed,

@@ -100,7 +100,7 @@ async def test_a_name_is_not_taken_over_by_another_spec(
 
 
 async def test_every_wrong_field_is_named(controller: Controller) -> None:
-    wrong = RunSpec(model="/nowhere", rounds=0, settings={"rollout": 1, "keep.weights": 0})
+    wrong = RunSpec(model="/nowhere", rounds=-1, settings={"rollout": 1, "keep.weights": 0})
 
     with pytest.raises(InvalidRequestError) as caught:
         await controller.client.create_run(wrong, request_id="q")
@@ -108,6 +108,16 @@ async def test_every_wrong_field_is_named(controller: Controller) -> None:
     fields = {violation.field for violation in caught.value.violations}
     assert fields >= {"spec.rounds", "spec.model", "spec.settings.keep.weights"}
     assert (await controller.client.list_runs()).runs == ()
+
+
+async def test_a_run_without_rounds_plays_as_many_as_its_settings_say(
+    controller: Controller, spec: RunSpec
+) -> None:
+    unsaid = replace(spec, rounds=0, settings={**spec.settings, "total_steps": 2})
+    made = await controller.client.create_run(unsaid, request_id="q", name="r")
+    again = await controller.client.create_run(unsaid, request_id="q", name="r")
+
+    assert made.spec.rounds == again.spec.rounds == 2
 
 
 async def test_held_out_tasks_that_are_none_are_refused_with_their_line(

@@ -122,7 +122,7 @@ async def _from_buffer(game: Game, turn: Turn, kind: Kind, count: int, seed: int
             count,
             seed=seed,
             before_round=turn.round,
-            window_rounds=max(1, algorithm.past_epoch_window),
+            window_rounds=algorithm.past_epoch_window,
         ),
         game.patience(),
     )

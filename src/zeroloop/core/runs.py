@@ -68,7 +68,7 @@ class RunSpec:
     """Folder of a Hugging Face causal language model, or a hub id as hf://ORG/NAME."""
 
     rounds: int
-    """Rounds to play in all, at least 1."""
+    """Rounds to play in all; 0: as many as the option `total_steps` says."""
 
     preset: str = ""
     """Empty means `paper`."""

@@ -60,7 +60,9 @@ class AlgorithmSettings:
     buffer_full: Literal["keep_newest", "keep_oldest", "reservoir"] = _option(
         "keep_newest", "which tasks stay when a buffer is full (D16)"
     )
-    total_steps: int = _option(500, "optimiser steps of a whole run (D13)", 1, 10_000_000)
+    total_steps: int = _option(
+        500, "rounds of a run that is created without a number of them (D13)", 1, 10_000_000
+    )
     train_propose: bool = _option(default=True, doc="off: the proposer is prompted, not trained")
     solve_only_steps: int = _option(0, "first steps that train the solver alone", 0, 10_000_000)
 
@@ -71,7 +73,7 @@ class AlgorithmSettings:
     solver_strategy: Literal["max_new", "half_new", "uniform_total", "step"] = _option(
         "max_new", "how solver tasks are drawn"
     )
-    past_epoch_window: int = _option(1, "steps back that count as new for solver tasks", 0, 1000)
+    past_epoch_window: int = _option(1, "steps back that count as new for solver tasks", 1, 1000)
     same_step_tasks: bool = _option(
         default=False, doc="solve tasks admitted in the same step, as the paper says (D2)"
     )
