@@ -182,6 +182,33 @@ async def test_verdicts_stream_and_survive_the_round_trip(
     assert executor.limits == [Limits(cpu_time_s=10.0)]
 
 
+async def test_programs_to_build_on_reach_prompt_and_verdict(client: RewardClient) -> None:
+    known = replace(TASK, kind=Kind.DEDUCTION)
+    spec = PromptSpec(kind=Kind.DEDUCTION, role=Role.PROPOSER, composites=(known,))
+    body = "```python\ndef f(x):\n    return g_0(x) + 1\n```\n```input\n2\n```"
+    proposals = [
+        Proposal(
+            proposal_id=name,
+            kind=Kind.DEDUCTION,
+            response=f"</think><answer>{body}</answer>",
+            composites=composites,
+        )
+        for name, composites in (("built", (known,)), ("alone", ()))
+    ]
+
+    (prompt,) = await client.build_prompts([spec])
+    verdicts = {v.proposal_id: v async for v in client.validate(proposals)}
+
+    assert "def g_0(x):" in prompt
+    task = verdicts["built"].task
+    assert task is not None
+    assert (task.cases, task.composites) == (
+        (Case("2", "5"),),
+        ("def g_0(x):\n    return x * x",),
+    )
+    assert verdicts["alone"].rejection is Rejection.FAILED
+
+
 async def test_seeding_reads_the_whole_reply(client: RewardClient) -> None:
     response = f"```python\n{SQUARE} # why\n```\n```input\n2\n```"
     asked = [

@@ -2,6 +2,7 @@
 
 import math
 from array import array
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from services.buffer import codec
 from zeroloop.client import _buffer_wire as wire
 from zeroloop.core.rounds import FLOAT32, INT32, Episode, StoredVerdict
-from zeroloop.core.tasks import Kind, Outcome, Role
+from zeroloop.core.tasks import Case, Kind, Outcome, Role, Task
 
 int32s = st.integers(-(2**31), 2**31 - 1)
 float32s = st.floats(width=32, allow_nan=False)
@@ -88,6 +89,37 @@ def test_an_episode_takes_any_sequence_and_keeps_it_small() -> None:
             prompt_token_ids=[],
             token_ids=[2**31],
         )
+
+
+def test_what_a_proposal_builds_on_survives_rows_and_the_wire() -> None:
+    episode = Episode(
+        index=0,
+        kind=Kind.DEDUCTION,
+        role=Role.PROPOSER,
+        prompt_token_ids=[1],
+        token_ids=[2],
+        reference_task_ids=("r-1",),
+        composite_task_ids=("r-4", "r-2"),
+    )
+    built = Task(
+        domain="code",
+        kind=Kind.DEDUCTION,
+        program="def g_0(x):\n    return x\n\ndef f(x):\n    return g_0(x) + 1",
+        cases=(Case("1", "2"),),
+        composites=("def g_0(x):\n    return x",),
+    )
+    for record in (episode, StoredVerdict(index=0, task=built)):
+        (row,) = codec.rows_of(1, 0, [record])[type(record)]
+        assert codec.record_of(type(record), SimpleNamespace(**row)) == record
+        assert wire.record_from_pb(wire.record_to_pb(record)) == record
+
+
+def test_a_task_that_was_stored_before_there_were_composites_builds_on_nothing() -> None:
+    task = Task(domain="code", kind=Kind.DEDUCTION, program="p", cases=(Case("1", "2"),))
+    columns = codec.task_columns(task)
+    del columns["composites"]
+
+    assert codec.task_of(columns) == task
 
 
 def test_a_verdict_is_exactly_one_thing() -> None:

@@ -1,13 +1,16 @@
 """The database: its history, what it refuses, and how it says so."""
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from services.buffer import migrate
 from services.buffer.database import Database, open_database
@@ -33,6 +36,38 @@ async def test_migrating_from_empty_makes_the_tables_of_the_schema(tmp_path: Pat
             assert await connection.run_sync(differences) == []
     finally:
         await database.close()
+
+
+async def test_an_older_database_keeps_its_tasks_and_gains_what_they_build_on(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path}/b.db"
+    config = Config()
+    config.set_main_option("script_location", str(migrate.FOLDER))
+    old = database_at(url)
+    async with old.writing() as connection:
+        await connection.run_sync(partial(upgrade_to, config, "0001"))
+        await connection.exec_driver_sql(
+            "INSERT INTO runs VALUES ('r', 1, 0, 0.0);",
+        )
+        await connection.exec_driver_sql(
+            "INSERT INTO tasks (task_id, run, sequence, domain, kind, program, imports, cases,"
+            " message, shown, thought, round, proposed_by_weights, reference_task_ids, validator,"
+            " image_digest, origin, admitted_at_s) VALUES ('r-0', 'r', 0, 'code', 'deduction',"
+            " 'p', '[]', '[]', '\"\"', 0, x'', 0, 0, '[]', '', '', 'zero', 0.0)"
+        )
+    try:
+        await migrate.prepare_schema(old, upgrade=True)
+        async with old.reading() as connection:
+            (row,) = (await connection.execute(select(metadata.tables["tasks"]))).all()
+        assert (row.program, row.composites, row.composite_task_ids) == ("p", [], [])
+    finally:
+        await old.close()
+
+
+def upgrade_to(config: Config, version: str, connection: Connection) -> None:
+    config.attributes["connection"] = connection
+    command.upgrade(config, version)
 
 
 def test_the_schema_is_the_newest_step() -> None:

@@ -89,6 +89,40 @@ def test_the_paper_departs_from_itself_in_nothing() -> None:
     assert PRESETS["paper"].settings == PAPER
 
 
+@pytest.mark.parametrize(
+    ("point", "stated"),
+    [
+        ("D1", {"paper_eq4": False}),
+        ("D2", {"same_step_tasks": False}),
+        ("D3", {"advantage_norm": "token"}),
+        ("D4", {"loss_mean": "token", "loss_chunk_sequences": 16}),
+        ("D5", {"mc_temperature": 1.0, "seed_temperature": 1.0}),
+        ("D6", {"entropy_coef": 0.001, "weight_decay": 0.01}),
+        ("D7", {"clip": 0.2}),
+        ("D8", {"determinism": "pair"}),
+        ("D9", {"banned_match": "dotted"}),
+        ("D10", {"equality": "plain"}),
+        ("D11", {"allow_none_output": False}),
+        ("D13", {"total_steps": 500}),
+        ("D14", {"seed_batch_factor": 4}),
+        ("D15", {"induction_check": "hidden"}),
+        ("D16", {"buffer_full": "keep_newest"}),
+        ("D17", {"composite_count": "inclusive", "composite_start_step": -1}),
+        ("D18", {"reject_multiple_functions": True}),
+        ("D19", {"long_output": "reject", "output_chars_max": 400}),
+        ("D20", {"distinct_induction_inputs": True}),
+        ("D21", {"prompt_tokens_max": 6144}),
+        ("D22", {"cpu_limit_s": 10.0}),
+        ("D23", {"train_on_mc_rollouts": False}),
+    ],
+)
+def test_where_paper_and_reference_differ_the_default_is_the_stated_one(
+    point: str, stated: dict[str, object]
+) -> None:
+    assert PAPER.to_mapping().items() >= stated.items(), point
+    assert all(f"({point})" in describe(name) for name in [*stated][:1])
+
+
 def test_the_papers_sizes() -> None:
     per_update = PAPER.samples_per_group * len(PAPER.kinds) * 2
     assert (per_update, PAPER.group_seeds, PAPER.induction_shown) == (384, 256, 5)
