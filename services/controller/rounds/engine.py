@@ -127,7 +127,7 @@ class RoundEngine:
         self._game.meter.restart(Step.REWARD)
         with self._trace.part(SPANS[Step.REWARD], turn):
             records = await read_records(self._game, turn, *INPUT_STAGES)
-            rewards = await reward(self._game, turn, records)
+            rewards = await reward(self._game, records)
             if not rewards:
                 raise FailedPreconditionError(
                     f"round {turn.round} has nothing to train on: none of its "

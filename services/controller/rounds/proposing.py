@@ -33,9 +33,12 @@ class Drawn:
 
 
 async def propose(game: Game, turn: Turn, sources: Sources, out: Relay[Episode]) -> None:
-    """Put one proposal per place of every kind into `out`, as they finish."""
+    """Put one proposal per place of every kind into `out`, as they finish.
+
+    There are none in the steps that train the solver alone.
+    """
     tally = game.meter.restart(Step.PROPOSE)
-    places = await _plan(game, turn)
+    places = await _plan(game, turn) if turn.round > game.algorithm.solve_only_steps else []
     for place in places:
         spec = place.draw.spec
         for task in (*filter(None, [spec.task]), *spec.composites):

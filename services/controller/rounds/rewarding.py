@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.controller.rounds.asking import patiently
-from services.controller.rounds.game import Game, Turn
+from services.controller.rounds.game import Game
 from services.controller.rounds.records import Facts, Records
 from zeroloop.core.advantages import batch_signals
 from zeroloop.core.judging import ProposerEpisode, SolverEpisode
@@ -18,14 +18,14 @@ class _Earned:
     reward: float
 
 
-async def reward(game: Game, turn: Turn, records: Records) -> list[EpisodeReward]:
+async def reward(game: Game, records: Records) -> list[EpisodeReward]:
     """Return the rewards of the round's batch, in batch order.
 
     The order is that of the groups, proposer and solver of each kind in turn, and within a
     group that of the episodes. Episodes that the platform failed on have no reward and are
     not part of it; neither are those without a single token.
     """
-    earned = [*await _proposers(game, turn, records), *await _solvers(game, records)]
+    earned = [*await _proposers(game, records), *await _solvers(game, records)]
     kinds = game.algorithm.kinds
     roles = (Role.PROPOSER, Role.SOLVER)
     batch = [
@@ -55,9 +55,8 @@ async def reward(game: Game, turn: Turn, records: Records) -> list[EpisodeReward
     ]
 
 
-async def _proposers(game: Game, turn: Turn, records: Records) -> list[_Earned]:
-    algorithm = game.algorithm
-    if not algorithm.train_propose or turn.round <= algorithm.solve_only_steps:
+async def _proposers(game: Game, records: Records) -> list[_Earned]:
+    if not game.algorithm.train_propose:
         return []
     judged = [
         (records.proposals[index], verdict)

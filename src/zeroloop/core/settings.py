@@ -64,7 +64,9 @@ class AlgorithmSettings:
         500, "rounds of a run that is created without a number of them (D13)", 1, 10_000_000
     )
     train_propose: bool = _option(default=True, doc="off: the proposer is prompted, not trained")
-    solve_only_steps: int = _option(0, "first steps that train the solver alone", 0, 10_000_000)
+    solve_only_steps: int = _option(
+        0, "first steps without proposals, which train the solver alone", 0, 10_000_000
+    )
 
     # Which tasks are read
     reference_strategy: Literal["uniform", "step"] = _option(

@@ -318,6 +318,19 @@ async def test_a_proposer_that_is_not_trained_has_no_share_in_the_batch() -> Non
     assert stages == {Stage.SOLVE}
 
 
+@pytest.mark.parametrize("overlap", [True, False])
+async def test_steps_that_train_the_solver_alone_ask_for_no_proposals(*, overlap: bool) -> None:
+    settings = replace(SMALL, solve_only_steps=1)
+    play = PlayOptions(pipeline=Pipeline(overlap=overlap))
+    world = await play_two_rounds(World(settings=settings, play=play))
+
+    for stage in (Stage.PROPOSE, Stage.VALIDATE, Stage.ESTIMATE):
+        assert world.records(1, stage) == []
+        assert world.records(2, stage) != []
+    assert world.buffer.rounds.batches == [1, 2]
+    assert world.buffer.rounds.rounds[1].metrics[figures.SEQUENCES] == 12
+
+
 async def test_prompts_that_are_too_long_are_drawn_again() -> None:
     world = World()
     await world.play_round(0)
