@@ -4,7 +4,14 @@ from random import Random
 
 from transformers import AutoTokenizer
 
-from models.recipe.bpe import CONTEXT, build_tokenizer, draw_lessons, known_tasks
+from models.recipe import bpe
+from models.recipe.bpe import (
+    CONTEXT,
+    build_bpe_model,
+    build_tokenizer,
+    draw_lessons,
+    known_tasks,
+)
 from models.recipe.running import ForkRunner
 from services.reward.domains.code.plugin import CodeDomain
 from zeroloop.core.judging import PromptSpec, Solution
@@ -43,3 +50,19 @@ def test_the_tokenizer_is_read_back_as_the_same_one(tmp_path):
         assert read.encode(lesson.prompt) == ids
         assert read.decode(ids) == lesson.prompt
         assert len(ids) < CONTEXT
+
+
+def test_a_model_that_was_made_before_is_copied(tmp_path):
+    made = tmp_path / "cache" / f"bpe-{bpe._digest(seed=5)}"
+    made.mkdir(parents=True)
+    (made / "config.json").write_text("made before")
+
+    folder = build_bpe_model(tmp_path / "out", seed=5, cache_dir=tmp_path / "cache")
+
+    assert (folder / "config.json").read_text() == "made before"
+    assert made.is_dir()
+
+
+def test_another_seed_is_another_model():
+    assert bpe._digest(seed=0) == bpe._digest(seed=0)
+    assert bpe._digest(seed=0) != bpe._digest(seed=1)
