@@ -15,12 +15,14 @@ from services._server import semconv, telemetry
 from services.controller.book import Now, RunBook
 from services.controller.decide import Halt, Observed, Pause, Reason, Services, Spec, Trainer
 from services.controller.loop import run
+from services.controller.paging import size_of, strange
 from services.controller.platforms.base import Platform
 from services.controller.preparing import Prepared, prepare
 from services.controller.store import RunStore, StoredRun, check_name
 from zeroloop.core.runs import (
     ConditionType,
     Endpoints,
+    EventPage,
     EventType,
     Phase,
     Run,
@@ -39,8 +41,6 @@ from zeroloop.errors import (
 logger = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__, schema_url=semconv.SCHEMA_URL)
 
-PAGE_SIZE = 50
-PAGE_SIZE_MAX = 500
 REQUEST_ID_CHARS_MAX = 128
 NAME_DIGITS = 10
 
@@ -100,15 +100,22 @@ class Runs:
 
     def page(self, page_size: int, page_token: str) -> RunPage:
         """Return one page of runs, newest first; the token is the last name of the page before."""
-        if page_size < 0 or page_size > PAGE_SIZE_MAX:
-            raise invalid("page_size", f"must be 0 to {PAGE_SIZE_MAX}, got {page_size}")
         names = self._store.names()
         if page_token and page_token not in names:
-            raise invalid("page_token", f"is none that was given out: {page_token!r}")
+            raise strange(page_token)
         start = names.index(page_token) + 1 if page_token else 0
-        end = start + (page_size or PAGE_SIZE)
+        end = start + size_of(page_size)
         runs = tuple(self.get(name) for name in names[start:end])
         return RunPage(runs, names[end - 1] if end < len(names) else "")
+
+    async def events(self, name: str, page_size: int, page_token: str) -> EventPage:
+        """Return one page of a run's events, oldest first; the token counts those before it."""
+        if page_token and not page_token.isdecimal():
+            raise strange(page_token)
+        start = int(page_token or 0)
+        end = start + size_of(page_size)
+        found = await asyncio.to_thread(self._store.events, self._book(name).run.name)
+        return EventPage(tuple(found[start:end]), str(end) if end < len(found) else "")
 
     def watch(self, name: str) -> AsyncIterator[WatchUpdate]:
         """Yield what happens in a run until it ends."""

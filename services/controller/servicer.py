@@ -45,6 +45,13 @@ class RunServicer(stubs.RunServiceServicer):
                 event=None if update.event is None else wire.event_to_pb(update.event),
             )
 
+    async def ListEvents(
+        self, request: pb.ListEventsRequest, context: Context
+    ) -> pb.ListEventsResponse:
+        page = await self._runs.events(request.name, request.page_size, request.page_token)
+        events = [wire.event_to_pb(event) for event in page.events]
+        return pb.ListEventsResponse(events=events, next_page_token=page.next_page_token)
+
     async def SuspendRun(
         self, request: pb.SuspendRunRequest, context: Context
     ) -> pb.SuspendRunResponse:

@@ -12,6 +12,9 @@ from zeroloop.core import runs as values
 from zeroloop.core.runs import RunEvent, RunSpec
 from zeroloop.errors import UnavailableError
 
+PAGE_SIZE = 500
+"""Events asked for in one message."""
+
 RECONNECTS_MAX = 5
 """Times in a row that a watch is begun anew without hearing anything."""
 
@@ -59,6 +62,19 @@ class Run(RunView):
                 if silent > RECONNECTS_MAX:
                     raise
                 await asyncio.sleep(RECONNECT_AFTER_S)
+
+    async def events(self) -> list[RunEvent]:
+        """Return what has happened so far, but for progress, oldest first."""
+        found: list[RunEvent] = []
+        page_token = ""
+        while True:
+            page = await self._switchboard.runs().list_events(
+                self.name, page_size=PAGE_SIZE, page_token=page_token
+            )
+            found += page.events
+            page_token = page.next_page_token
+            if not page_token:
+                return found
 
     async def wait(self) -> Self:
         """Return when the run has ended."""

@@ -48,6 +48,7 @@ class Run(RunView):
         return self.asynchronous.value
 
     watch = iterating(aio.Run.watch)
+    events = blocking(aio.Run.events)
 
     refresh = wrapping(aio.Run.refresh, _run_of)
     wait = wrapping(aio.Run.wait, _run_of)

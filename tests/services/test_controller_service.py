@@ -308,11 +308,33 @@ async def test_pages_of_runs_follow_each_other(controller: Controller, spec: Run
     assert names == ["r4", "r3", "r2", "r1", "r0"]
 
 
+async def test_what_happened_is_told_page_by_page_as_it_is_kept(
+    controller: Controller, spec: RunSpec
+) -> None:
+    await controller.client.create_run(spec, request_id="q", name="r")
+    await until(controller, "r", Phase.COMPLETED)
+    events: list[RunEvent] = []
+    page = await controller.client.list_events("r", page_size=4)
+    events += page.events
+    while page.next_page_token:
+        page = await controller.client.list_events(
+            "r", page_size=4, page_token=page.next_page_token
+        )
+        events += page.events
+
+    kept = [json.loads(line) for line in (controller.folder / "r/events.jsonl").open()]
+    assert [e.message for e in events] == [line["message"] for line in kept]
+    assert len(events) > 4
+    with pytest.raises(InvalidRequestError, match="page_token"):
+        await controller.client.list_events("r", page_token="-1")
+
+
 async def test_what_does_not_exist_is_not_found(controller: Controller) -> None:
     for call in (
         controller.client.get_run("nobody"),
         controller.client.stop_run("nobody"),
         controller.client.get_endpoints("nobody"),
+        controller.client.list_events("nobody"),
     ):
         with pytest.raises(NotFoundError, match="no run 'nobody'"):
             await call

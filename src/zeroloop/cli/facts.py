@@ -36,7 +36,7 @@ class RoundFacts:
     round: Round
     figures: Mapping[str, float]
     told: Mapping[str, float] = field(default_factory=dict[str, float])
-    """What its events told: only the folder of a run has them."""
+    """What its events told."""
 
     @property
     def index(self) -> int:

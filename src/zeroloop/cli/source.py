@@ -58,10 +58,11 @@ class Source:
     folder: RunFolder | None
     """None if the run is elsewhere."""
 
-    @property
-    def events(self) -> list[RunEvent]:
-        """What happened in the run, as far as this machine knows."""
-        return self.folder.events() if self.folder else []
+    async def events(self) -> list[RunEvent]:
+        """What happened in the run, from its folder or told by its controller."""
+        if self.folder:
+            return self.folder.events()
+        return await (await self.client.runs.get(self.run.name)).events()
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -34,7 +34,7 @@ def summary(
     """
 
     async def ask(source: Source) -> RunFacts:
-        return await gather(source.client, source.run, source.events)
+        return await gather(source.client, source.run, await source.events())
 
     facts = read(Target(run, address, runs_dir, context.obj), ask)
     figures_by_name = summarise(facts)

@@ -10,7 +10,7 @@ from zeroloop.client._streams import read_all
 from zeroloop.client.channel import DEADLINE_S, STREAM_DEADLINE_S, translate_errors
 from zeroloop.controller.v1 import controller_pb2 as pb
 from zeroloop.controller.v1 import controller_pb2_grpc as stubs
-from zeroloop.core.runs import Endpoints, Run, RunPage, RunSpec, WatchUpdate
+from zeroloop.core.runs import Endpoints, EventPage, Run, RunPage, RunSpec, WatchUpdate
 
 
 class RunClient:
@@ -65,6 +65,16 @@ class RunClient:
         """
         request = pb.WatchRunRequest(name=name)
         return read_all(lambda: self._stub.WatchRun(request, timeout=deadline_s), _update)
+
+    async def list_events(
+        self, name: str, *, page_size: int = 0, page_token: str = ""
+    ) -> EventPage:
+        """Return one page of what happened in a run, but for progress, oldest first."""
+        request = pb.ListEventsRequest(name=name, page_size=page_size, page_token=page_token)
+        with translate_errors():
+            response = await self._stub.ListEvents(request, timeout=DEADLINE_S)
+        events = tuple(wire.event_from_pb(event) for event in response.events)
+        return EventPage(events, response.next_page_token)
 
     async def suspend_run(self, name: str) -> Run:
         """Let the present stage end, then play no further."""

@@ -178,6 +178,15 @@ class RunPage:
 
 
 @dataclass(frozen=True, slots=True)
+class EventPage:
+    """One page of what happened in a run."""
+
+    events: tuple[RunEvent, ...]
+    next_page_token: str
+    """Empty on the last page."""
+
+
+@dataclass(frozen=True, slots=True)
 class WatchUpdate:
     """One message of a watch: an event, the run as it stands now, or both."""
 

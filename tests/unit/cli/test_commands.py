@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.cli.conftest import Answer
 from tests.unit.sdk.fake_platform import FakePlatform
-from tests.unit.sdk.recorded_run import recorded_run
+from tests.unit.sdk.recorded_run import IDLE_RATIO, PAUSED_S, recorded_run
 from zeroloop.cli.app import COMMANDS
 from zeroloop.cli.app import zeroloop as group
 from zeroloop.cli.folders import RunFolder
@@ -87,6 +87,8 @@ def test_summary_prints_every_promised_figure(zeroloop: Call, platform: FakePlat
     assert found["executions"] == {"ok": 90 * 17, "timeout": 2 * 17}
     assert found["tokens"] > 0
     assert found["seconds_per_stage"]["estimate"] == pytest.approx(3 * 14.1)
+    assert found["seconds_per_stage"]["roll"] == pytest.approx(3 * PAUSED_S)
+    assert found["idle_ratio"] == pytest.approx(IDLE_RATIO)
 
 
 def test_summary_computes_what_the_rounds_do_not_carry(

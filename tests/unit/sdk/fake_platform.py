@@ -127,6 +127,16 @@ class FakeController(cgrpc.RunServiceServicer):
         self.runs[run.name] = replace(run, status=self._platform.recorded.run.status)
         yield cpb.WatchRunResponse(run=_controller_wire.run_to_pb(self.runs[run.name]))
 
+    async def ListEvents(self, request: Any, context: Any) -> Any:
+        self._run(request.name)
+        start = int(request.page_token or 0)
+        end = start + min(request.page_size, 7)
+        events = self._platform.recorded.events
+        return cpb.ListEventsResponse(
+            events=[_controller_wire.event_to_pb(event) for event in events[start:end]],
+            next_page_token=str(end) if end < len(events) else "",
+        )
+
     async def SuspendRun(self, request: Any, context: Any) -> Any:
         return cpb.SuspendRunResponse(run=self._set(request.name, Phase.SUSPENDED))
 

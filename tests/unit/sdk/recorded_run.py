@@ -25,6 +25,8 @@ from zeroloop.core.tasks import Case, Kind, Outcome, Role, Task
 NAME = "demo"
 BEGAN = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
 ROUND_S = 41.0
+IDLE_RATIO = 0.1
+PAUSED_S = 0.2
 ROLLOUTS = 8
 HELDOUT = 60
 PER_KIND = 16
@@ -330,13 +332,19 @@ def _events(rounds: int) -> list[RunEvent]:
                 at=at,
                 type=EventType.WEIGHTS,
                 round=index,
-                figures={figures.WEIGHTS_VERSION: index},
+                figures={figures.WEIGHTS_VERSION: index, figures.PAUSED_S: PAUSED_S},
             ),
             RunEvent(
                 at=at,
                 type=EventType.ROUND,
                 round=index,
-                figures={**_metrics(index), figures.DURATION_S: ROUND_S, figures.TASKS: 45 * index},
+                figures={
+                    **_metrics(index),
+                    figures.DURATION_S: ROUND_S,
+                    figures.WALL_S: ROUND_S,
+                    figures.IDLE_S: IDLE_RATIO * ROUND_S,
+                    figures.TASKS: 45 * index,
+                },
             ),
         ]
     found.append(

@@ -46,7 +46,7 @@ def report(
 
 async def _report(target: Target, output: Path | None) -> Path:
     async with opened(target) as source:
-        facts = await gather(source.client, source.run, source.events)
+        facts = await gather(source.client, source.run, await source.events())
     folder = source.folder
     path = output or (folder.report if folder else Path(f"{source.run.name}-report.html"))
     _write(path, page(facts, _traces(facts, folder)))

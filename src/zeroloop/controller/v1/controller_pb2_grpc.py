@@ -61,6 +61,11 @@ class RunServiceStub:
                 request_serializer=zeroloop_dot_controller_dot_v1_dot_controller__pb2.WatchRunRequest.SerializeToString,
                 response_deserializer=zeroloop_dot_controller_dot_v1_dot_controller__pb2.WatchRunResponse.FromString,
                 _registered_method=True)
+        self.ListEvents = channel.unary_unary(
+                '/zeroloop.controller.v1.RunService/ListEvents',
+                request_serializer=zeroloop_dot_controller_dot_v1_dot_controller__pb2.ListEventsRequest.SerializeToString,
+                response_deserializer=zeroloop_dot_controller_dot_v1_dot_controller__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
         self.SuspendRun = channel.unary_unary(
                 '/zeroloop.controller.v1.RunService/SuspendRun',
                 request_serializer=zeroloop_dot_controller_dot_v1_dot_controller__pb2.SuspendRunRequest.SerializeToString,
@@ -127,6 +132,13 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEvents(self, request, context):
+        """What happened in a run so far, but for progress. Oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SuspendRun(self, request, context):
         """Lets the present stage end, then plays no further. Idempotent.
         """
@@ -184,6 +196,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.WatchRun,
                     request_deserializer=zeroloop_dot_controller_dot_v1_dot_controller__pb2.WatchRunRequest.FromString,
                     response_serializer=zeroloop_dot_controller_dot_v1_dot_controller__pb2.WatchRunResponse.SerializeToString,
+            ),
+            'ListEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvents,
+                    request_deserializer=zeroloop_dot_controller_dot_v1_dot_controller__pb2.ListEventsRequest.FromString,
+                    response_serializer=zeroloop_dot_controller_dot_v1_dot_controller__pb2.ListEventsResponse.SerializeToString,
             ),
             'SuspendRun': grpc.unary_unary_rpc_method_handler(
                     servicer.SuspendRun,
@@ -326,6 +343,33 @@ class RunService:
             '/zeroloop.controller.v1.RunService/WatchRun',
             zeroloop_dot_controller_dot_v1_dot_controller__pb2.WatchRunRequest.SerializeToString,
             zeroloop_dot_controller_dot_v1_dot_controller__pb2.WatchRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zeroloop.controller.v1.RunService/ListEvents',
+            zeroloop_dot_controller_dot_v1_dot_controller__pb2.ListEventsRequest.SerializeToString,
+            zeroloop_dot_controller_dot_v1_dot_controller__pb2.ListEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

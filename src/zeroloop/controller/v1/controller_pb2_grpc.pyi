@@ -50,6 +50,8 @@ class RunServiceStub:
     """Newest first."""
     WatchRun: _grpc.UnaryStreamMultiCallable[_controller_pb2.WatchRunRequest, _controller_pb2.WatchRunResponse]
     """Streams what happens in a run until it ends. Starts with its present state."""
+    ListEvents: _grpc.UnaryUnaryMultiCallable[_controller_pb2.ListEventsRequest, _controller_pb2.ListEventsResponse]
+    """What happened in a run so far, but for progress. Oldest first."""
     SuspendRun: _grpc.UnaryUnaryMultiCallable[_controller_pb2.SuspendRunRequest, _controller_pb2.SuspendRunResponse]
     """Lets the present stage end, then plays no further. Idempotent."""
     ResumeRun: _grpc.UnaryUnaryMultiCallable[_controller_pb2.ResumeRunRequest, _controller_pb2.ResumeRunResponse]
@@ -83,6 +85,8 @@ class RunServiceAsyncStub(RunServiceStub):
     """Newest first."""
     WatchRun: _aio.UnaryStreamMultiCallable[_controller_pb2.WatchRunRequest, _controller_pb2.WatchRunResponse]  # type: ignore[assignment]
     """Streams what happens in a run until it ends. Starts with its present state."""
+    ListEvents: _aio.UnaryUnaryMultiCallable[_controller_pb2.ListEventsRequest, _controller_pb2.ListEventsResponse]  # type: ignore[assignment]
+    """What happened in a run so far, but for progress. Oldest first."""
     SuspendRun: _aio.UnaryUnaryMultiCallable[_controller_pb2.SuspendRunRequest, _controller_pb2.SuspendRunResponse]  # type: ignore[assignment]
     """Lets the present stage end, then plays no further. Idempotent."""
     ResumeRun: _aio.UnaryUnaryMultiCallable[_controller_pb2.ResumeRunRequest, _controller_pb2.ResumeRunResponse]  # type: ignore[assignment]
@@ -137,6 +141,14 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_controller_pb2.WatchRunResponse], _abc.AsyncIterator[_controller_pb2.WatchRunResponse]]:
         """Streams what happens in a run until it ends. Starts with its present state."""
+
+    @_abc_1.abstractmethod
+    def ListEvents(
+        self,
+        request: _controller_pb2.ListEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_controller_pb2.ListEventsResponse, _abc.Awaitable[_controller_pb2.ListEventsResponse]]:
+        """What happened in a run so far, but for progress. Oldest first."""
 
     @_abc_1.abstractmethod
     def SuspendRun(
