@@ -13,7 +13,7 @@ from services.inference.engine.base import Engine
 from services.inference.gate import Gate
 from services.inference.keeper import EngineKeeper, Launch, Served
 from services.inference.metered import MeteredServing, MeteredWeights
-from services.inference.model_folder import check, check_fit, locate
+from services.inference.model_folder import check, check_fit, configuration, locate
 from services.inference.servicer import (
     INFERENCE_SERVICE,
     WEIGHTS_SERVICE,
@@ -25,6 +25,9 @@ from services.inference.weights import WeightsRoll, local_folder
 from zeroloop.errors import ConfigError, CorruptDataError, NotFoundError
 from zeroloop.inference.v1 import inference_pb2_grpc as stubs
 from zeroloop.weights_folder import verify
+
+CONTEXT_TOKENS = 32_768
+"""Of a simulated model that does not say."""
 
 
 @asynccontextmanager
@@ -100,12 +103,19 @@ def launcher(settings: InferenceSettings, environ: MutableMapping[str, str]) -> 
 
 def _simulated(settings: InferenceSettings) -> Launch:
     from services.inference.engine.simulated import SimulatedEngine, SimulatedSettings
+    from services.inference.engine.simulated_tokens import VOCABULARY_TOKENS
+
+    # What it writes is trained on: by the model that it stands in for.
+    model = configuration(settings.model)
+    vocabulary = model.get("vocab_size", VOCABULARY_TOKENS)
+    context = settings.context_tokens or model.get("max_position_embeddings", CONTEXT_TOKENS)
 
     async def launch(weights: Served) -> Engine:
         return SimulatedEngine(
             SimulatedSettings(
                 skill=settings.simulated_skill,
-                context_tokens=settings.context_tokens or 32_768,
+                context_tokens=context,
+                vocabulary_tokens=vocabulary,
                 response_tokens_min=settings.simulated_tokens_min,
                 response_tokens_max=settings.simulated_tokens_max,
                 tokens_per_s=settings.simulated_tokens_per_s,

@@ -20,6 +20,7 @@ TOKENIZER_FILES = (
     "merges.txt",
 )
 
+CONFIG_FILE = "config.json"
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _HEADER_LENGTH_BYTES = 8
 _HEADER_BYTES_MAX = 100 * 1024 * 1024
@@ -47,7 +48,7 @@ def locate(model: str) -> str:
 
 def check(folder: Path) -> None:
     """Raise ConfigError unless `folder` can be a model: configuration, tokenizer, weights."""
-    config = _read_config(folder / "config.json")
+    config = _read_config(folder / CONFIG_FILE)
     if not config.get("architectures"):
         raise ConfigError(f"{folder / 'config.json'} names no architectures; it is no model's")
     if not any((folder / name).is_file() for name in _VOCABULARIES):
@@ -92,6 +93,16 @@ def check_fit(served: str, offered: Path) -> None:
             f"{len(reshaped)} have another shape, for instance {name!r} is "
             f"{found.get(name, 'missing')} instead of {wanted[name]}"
         )
+
+
+def configuration(model: str) -> Mapping[str, Any]:
+    """Return the config.json of a model, nothing if there is none on this machine.
+
+    Raises:
+        ConfigError: It is no JSON object.
+    """
+    path = Path(model) / CONFIG_FILE
+    return _read_config(path) if path.is_file() else {}
 
 
 def tokenizer_digest(folder: Path) -> str:

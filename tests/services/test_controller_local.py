@@ -45,14 +45,18 @@ SETTINGS = {
 
 
 class Standing(Commands):
-    """Commands with stand-ins for what is heavy; a clip of 1 and more is for the real trainer."""
+    """Commands with stand-ins for what is heavy.
+
+    A clip of 1 is for the real trainer, with a setting that it refuses.
+    """
 
     def execution_service(self, port: int) -> Command:
         return _module(super().execution_service(port), "tests.services.simulated_pool")
 
     def trainer(self, buffer: str, attempt: int) -> Command:
-        if self.settings.algorithm.clip >= 1:
-            return super().trainer(buffer, attempt)
+        if self.settings.algorithm.clip == 1:
+            command = super().trainer(buffer, attempt)
+            return replace(command, arguments=[*command.arguments, "--lease-s=1"])
         return _module(super().trainer(buffer, attempt), "tests.services.fake_trainer")
 
 
@@ -198,11 +202,11 @@ async def test_a_trainer_that_refuses_its_settings_stops_the_run_with_its_own_wo
     tmp_path: Path,
 ) -> None:
     async with machine(tmp_path) as here:
-        await here.runs.create("r", spec(2, clip=2.0), "q")
+        await here.runs.create("r", spec(2, clip=1.0), "q")
         await here.until("r", Phase.COMPLETED, Phase.FAILED)
 
         failed = here.runs.get("r").status.condition(ConditionType.FAILED)
         assert failed is not None
         assert failed.reason == "TrainingRefused"
-        assert "clip" in failed.message
-        assert "less than 1" in failed.message
+        assert "lease_s" in failed.message
+        assert "greater than or equal to 3" in failed.message

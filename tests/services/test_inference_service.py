@@ -6,7 +6,6 @@ from contextlib import aclosing
 
 import pytest
 
-from services.inference.engine.simulated import EOS
 from services.inference.keeper import EngineLostError
 from tests.services.simulated_inference import CONTEXT_TOKENS, GREETING, Service, generate
 from zeroloop.client.channel import translate_errors
@@ -36,7 +35,7 @@ async def test_a_completion_survives_the_round_trip(service: Service) -> None:
 
     assert completion.text.startswith("hello ")
     assert bytes(list(completion.token_ids[:-1])).decode() == completion.text
-    assert completion.token_ids[-1] == EOS
+    assert completion.token_ids[-1] == 256
     assert list(completion.prompt_token_ids) == list(b"hello")
     assert completion.finish_reason is FinishReason.STOP
     assert len(completion.logprobs) == len(completion.token_ids)
@@ -216,7 +215,7 @@ async def test_the_model_says_what_it_is(service: Service) -> None:
     model = await service.client.get_model()
     assert (model.model, model.engine, model.weights_version) == ("base", "simulated", 0)
     assert (model.context_tokens, model.vocabulary_tokens) == (CONTEXT_TOKENS, 257)
-    assert model.eos_token_ids == (EOS,)
+    assert model.eos_token_ids == (256,)
 
 
 # ---- the engine's life

@@ -1,8 +1,8 @@
 """An engine without a model: a hand-written policy behind the interface of the real one.
 
-For load and fault tests of everything around it. A token is a byte of UTF-8, so that any
-text has an exact number of tokens; log-probabilities are made up, but consistently, so that
-scoring a completion gives the values it was drawn with.
+For load and fault tests of everything around it, training included. A token is a byte of
+UTF-8, so that any text has an exact number of tokens; log-probabilities are made up, but
+consistently, so that scoring a completion gives the values it was drawn with.
 """
 
 import asyncio
@@ -15,12 +15,10 @@ from typing import TypeAlias
 
 from services.inference.engine import policy
 from services.inference.engine.base import Drawn, EngineInfo
+from services.inference.engine.simulated_tokens import VOCABULARY_TOKENS, ByteTokens
 from zeroloop import __version__
 from zeroloop.core.generation import FinishReason, Sampling, WeightsSpan
 from zeroloop.errors import InternalError, UnavailableError
-
-EOS = 256
-VOCABULARY_TOKENS = 257
 
 FILLER = "Let me look at this once more, step by step. "
 THINK_END = "</think>"
@@ -35,6 +33,9 @@ class SimulatedSettings:
 
     skill: float = 0.5
     context_tokens: int = 32_768
+    vocabulary_tokens: int = VOCABULARY_TOKENS
+    """Of the model that it stands in for: what it writes may be trained on."""
+
     sequences_concurrent_max: int = 256
     response_tokens_min: int = 0
     response_tokens_max: int = 0
@@ -54,6 +55,7 @@ class SimulatedEngine:
         self._settings = settings
         self._weights_version = weights_version
         self._respond = respond
+        self._tokens = ByteTokens(settings.vocabulary_tokens)
         self._slots = asyncio.Semaphore(settings.sequences_concurrent_max)
         self._death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._drawn = 0
@@ -65,9 +67,9 @@ class SimulatedEngine:
             engine_version=__version__,
             dtype="float32",
             context_tokens=settings.context_tokens,
-            vocabulary_tokens=VOCABULARY_TOKENS,
+            vocabulary_tokens=self._tokens.vocabulary_tokens,
             sequences_concurrent_max=settings.sequences_concurrent_max,
-            eos_token_ids=(EOS,),
+            eos_token_ids=(self._tokens.end,),
             tokenizer_digest=hashlib.sha256(b"utf-8").hexdigest(),
         )
 
@@ -83,11 +85,11 @@ class SimulatedEngine:
 
     def encode(self, text: str) -> list[int]:
         """Return the bytes of `text`."""
-        return list(text.encode())
+        return self._tokens.encode(text)
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of the bytes."""
-        return bytes(token for token in token_ids if token != EOS).decode(errors="replace")
+        return self._tokens.decode(token_ids)
 
     async def draw(self, token_ids: Sequence[int], sampling: Sampling, seed: int | None) -> Drawn:
         """Return the policy's response, cut to what is allowed."""
@@ -95,7 +97,7 @@ class SimulatedEngine:
         prompt = self.decode(token_ids)
         dice = _dice(prompt, sampling, seed)
         response = self._padded(self._respond(prompt, self._settings.skill, dice), dice)
-        tokens = [*response.encode(), EOS]
+        tokens = [*self._tokens.encode(response), self._tokens.end]
         room = min(sampling.max_tokens, self._settings.context_tokens - len(token_ids))
         reason = FinishReason.STOP if len(tokens) <= room else FinishReason.LENGTH
         tokens = tokens[:room]
