@@ -109,7 +109,7 @@ class Runs:
         self,
         *,
         model: str,
-        rounds: int,
+        rounds: int = 0,
         preset: str = "paper",
         seed: int = 0,
         name: str = "",
@@ -121,7 +121,7 @@ class Runs:
 
         Args:
             model: Folder of a Hugging Face causal language model, or `hf://ORG/NAME`.
-            rounds: To play in all, at least 1.
+            rounds: To play in all; 0: as many as the setting `total_steps` says.
             preset: `paper` or `seedling`.
             seed: Drives every random choice.
             name: Lower-case letters, digits and hyphens; empty: made up.
