@@ -1,22 +1,22 @@
 """One interceptor: errors become statuses with details, and every call has a deadline."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias, cast
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import cast
 
 import grpc
 import grpc.aio
 
 from services._server.auth import Continuation, Handler
+from services._server.handlers import Context, is_framework, wrapped
 from zeroloop.errors import InternalError, InvalidRequestError, ZeroloopError
 from zeroloop.status import DETAILS_KEY, code_of, details_of
 
 logger = logging.getLogger(__name__)
 
-_FRAMEWORK = ("/grpc.health.", "/grpc.reflection.")
 _FOREVER_S = 10 * 365 * 24 * 3600.0
-
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
@@ -32,58 +32,18 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     ) -> "Handler | None":
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or method.startswith(_FRAMEWORK):
+        if handler is None or is_framework(method):
             return handler
-        if handler.response_streaming:
-            return _guarded_stream(handler, method)
-        return _guarded_unary(handler, method)
+        return wrapped(handler, partial(_guarded, method=method))
 
 
-def _guarded_unary(handler: Handler, method: str) -> Handler:
-    respond = handler.stream_unary if handler.request_streaming else handler.unary_unary
-    assert respond is not None
-
-    async def call(request: Any, context: Context) -> Any:
-        try:
-            _require_deadline(context)
-            return await _awaitable(respond)(request, context)
-        except Exception as error:  # noqa: BLE001 (the boundary)
-            await _abort(context, error, method)
-
-    make = (
-        grpc.stream_unary_rpc_method_handler
-        if handler.request_streaming
-        else grpc.unary_unary_rpc_method_handler
-    )
-    return make(call, handler.request_deserializer, handler.response_serializer)
-
-
-def _guarded_stream(handler: Handler, method: str) -> Handler:
-    respond = handler.stream_stream if handler.request_streaming else handler.unary_stream
-    assert respond is not None
-
-    async def call(request: Any, context: Context) -> AsyncIterator[Any]:
-        try:
-            _require_deadline(context)
-            async for response in _iterator(respond)(request, context):
-                yield response
-        except Exception as error:  # noqa: BLE001 (the boundary)
-            await _abort(context, error, method)
-
-    make = (
-        grpc.stream_stream_rpc_method_handler
-        if handler.request_streaming
-        else grpc.unary_stream_rpc_method_handler
-    )
-    return make(call, handler.request_deserializer, handler.response_serializer)
-
-
-def _awaitable(respond: Any) -> Callable[[Any, Context], Awaitable[Any]]:
-    return respond
-
-
-def _iterator(respond: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
-    return respond
+@asynccontextmanager
+async def _guarded(context: Context, *, method: str) -> AsyncGenerator[None]:
+    try:
+        _require_deadline(context)
+        yield
+    except Exception as error:  # noqa: BLE001 (the boundary)
+        await _abort(context, error, method)
 
 
 def _require_deadline(context: Context) -> None:

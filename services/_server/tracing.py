@@ -5,7 +5,9 @@ the stream was cancelled. Each call runs in a task of its own, whose context die
 this one attaches and leaves it at that. Names are those of OpenTelemetry's RPC conventions.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -15,8 +17,8 @@ from opentelemetry import propagate, trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from services._server.auth import Continuation, Handler
+from services._server.handlers import Context, is_framework, wrapped
 
-_FRAMEWORK = ("/grpc.health.", "/grpc.reflection.")
 _OURS = {
     *(grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL),
     *(grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DATA_LOSS),
@@ -32,49 +34,21 @@ class TracingInterceptor(grpc.aio.ServerInterceptor):
     ) -> "Handler | None":
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or method.startswith(_FRAMEWORK):
+        if handler is None or is_framework(method):
             return handler
         metadata = {k: v for k, v in handler_call_details.invocation_metadata if isinstance(v, str)}
-        if handler.response_streaming:
-            return _traced_stream(handler, method, metadata)
-        return _traced_unary(handler, method, metadata)
+        return wrapped(handler, partial(_traced, method=method, metadata=metadata))
 
 
-def _traced_unary(handler: Handler, method: str, metadata: dict[str, str]) -> Handler:
-    respond: Any = handler.stream_unary if handler.request_streaming else handler.unary_unary
-
-    async def call(request: Any, context: Any) -> Any:
-        span = _start(method, metadata)
-        try:
-            return await respond(request, context)
-        finally:
-            _end(span, context)
-
-    make = (
-        grpc.stream_unary_rpc_method_handler
-        if handler.request_streaming
-        else grpc.unary_unary_rpc_method_handler
-    )
-    return make(call, handler.request_deserializer, handler.response_serializer)
-
-
-def _traced_stream(handler: Handler, method: str, metadata: dict[str, str]) -> Handler:
-    respond: Any = handler.stream_stream if handler.request_streaming else handler.unary_stream
-
-    async def call(request: Any, context: Any) -> AsyncIterator[Any]:
-        span = _start(method, metadata)
-        try:
-            async for response in respond(request, context):
-                yield response
-        finally:
-            _end(span, context)
-
-    make = (
-        grpc.stream_stream_rpc_method_handler
-        if handler.request_streaming
-        else grpc.unary_stream_rpc_method_handler
-    )
-    return make(call, handler.request_deserializer, handler.response_serializer)
+@asynccontextmanager
+async def _traced(
+    context: Context, *, method: str, metadata: dict[str, str]
+) -> AsyncGenerator[None]:
+    span = _start(method, metadata)
+    try:
+        yield
+    finally:
+        _end(span, context)
 
 
 def _start(method: str, metadata: dict[str, str]) -> Span:
