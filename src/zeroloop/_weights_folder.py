@@ -1,19 +1,19 @@
 """Copying a version of the weights, trusting only bytes whose digests agree."""
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from zeroloop.core.batches import Weights
-from zeroloop.core.manifest import MANIFEST_NAME, Manifest, manifest_digest, parse_manifest
+from zeroloop.core.manifest import MANIFEST_NAME, Manifest
 from zeroloop.errors import (
     AlreadyExistsError,
     CorruptDataError,
     FailedPreconditionError,
     NotFoundError,
 )
+from zeroloop.weights_folder import building, read_manifest
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -30,43 +30,22 @@ def export_weights(weights: Weights, target: Path) -> Manifest:
     if target.exists():
         raise AlreadyExistsError(f"{target} exists already; choose another folder or remove it")
     source = local_folder(weights.uri)
-    manifest = verified_manifest(source, weights)
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    draft.mkdir(parents=True)
-    try:
-        for name, expected in manifest.files.items():
-            digest = _copy(source / name, draft / name)
-            if digest != expected.sha256:
-                raise CorruptDataError(
-                    f"{source / name} is damaged: its SHA-256 is {digest}, the manifest of "
-                    f"weights v{weights.version} says {expected.sha256}; nothing was exported"
-                )
-        shutil.copyfile(source / MANIFEST_NAME, draft / MANIFEST_NAME)
-        draft.rename(target)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    return manifest
-
-
-def verified_manifest(folder: Path, weights: Weights) -> Manifest:
-    """Return the manifest in `folder` if it is the one that was registered."""
-    try:
-        content = (folder / MANIFEST_NAME).read_bytes()
-    except OSError as error:
+    if not (source / MANIFEST_NAME).is_file():
         raise NotFoundError(
-            f"the files of weights v{weights.version} are not in {folder}: {error.strerror}; old "
-            "versions are removed, `zeroloop weights list` shows which are kept"
-        ) from error
-    if (digest := manifest_digest(content)) != weights.manifest_digest:
-        raise CorruptDataError(
-            f"{folder / MANIFEST_NAME} is damaged: its SHA-256 is {digest}, the registry says "
-            f"{weights.manifest_digest}"
+            f"the files of weights v{weights.version} are not in {source}; old versions are "
+            "removed, `zeroloop weights list` shows which are kept"
         )
-    try:
-        return parse_manifest(content)
-    except ValueError as error:
-        raise CorruptDataError(f"{folder / MANIFEST_NAME} is damaged: {error}") from error
+    manifest, _, _ = read_manifest(source, weights.manifest_digest)
+    with building(target) as folder:
+        for name, stated in manifest.files.items():
+            digest = _copy(source / name, folder / name)
+            if digest != stated.sha256:
+                raise CorruptDataError(
+                    f"{source / name} has SHA-256 {digest}, the manifest of weights "
+                    f"v{weights.version} says {stated.sha256}; nothing was exported"
+                )
+        shutil.copyfile(source / MANIFEST_NAME, folder / MANIFEST_NAME)
+    return manifest
 
 
 def local_folder(uri: str) -> Path:

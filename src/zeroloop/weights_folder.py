@@ -133,7 +133,7 @@ def verify(folder: Path, expected_digest: str | None = None) -> VerifiedVersion:
         NotFoundError: The folder or its manifest is missing.
         CorruptDataError: A file is missing or differs; the message names it.
     """
-    manifest, digest, manifest_bytes = _read_manifest(folder, expected_digest)
+    manifest, digest, manifest_bytes = read_manifest(folder, expected_digest)
     for name, stated in manifest.files.items():
         _verify_file(folder / name, stated)
     unnamed = {path.name for path in _content(folder)} - manifest.files.keys()
@@ -158,7 +158,13 @@ def digest_file(path: Path) -> FileDigest:
     return FileDigest(digest.hexdigest(), size_bytes)
 
 
-def _read_manifest(folder: Path, expected_digest: str | None) -> tuple[Manifest, str, int]:
+def read_manifest(folder: Path, expected_digest: str | None) -> tuple[Manifest, str, int]:
+    """Return a version's manifest, its digest and its size in bytes; the files are not read.
+
+    Raises:
+        NotFoundError: The folder or its manifest is missing.
+        CorruptDataError: It is not the one that was expected.
+    """
     path = folder / MANIFEST_NAME
     if not folder.is_dir():
         raise NotFoundError(f"weights folder {folder} does not exist; publish the version first")
