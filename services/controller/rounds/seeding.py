@@ -90,6 +90,7 @@ def _ask_for_programs(game: Game, kind: Kind, found: Sequence[Task], attempt: in
                 kind=kind,
                 role=Role.PROPOSER,
                 references=tuple(replace(t, kind=kind) for t in rng.sample(found, count)),
+                seeding=True,
             ),
             game.dice(Step.SEED, kind, attempt, index),
         )
@@ -107,7 +108,7 @@ async def _seed_inductions(
             break
         asked = [
             _Asked(
-                PromptSpec(kind=Kind.INDUCTION, role=Role.PROPOSER, task=program),
+                PromptSpec(kind=Kind.INDUCTION, role=Role.PROPOSER, task=program, seeding=True),
                 game.dice(Step.SEED, Kind.INDUCTION, attempt, index),
             )
             for index, program in enumerate(programs)
@@ -172,10 +173,10 @@ def _proposal(index: int, asked: _Asked, completion: Completion) -> Proposal:
 
 
 def _sampling(game: Game) -> Sampling:
-    algorithm = game.algorithm
+    algorithm = game.algorithm.for_seeding()
     return Sampling(
         max_tokens=algorithm.response_tokens_max,
-        temperature=algorithm.seed_temperature,
+        temperature=algorithm.temperature,
         top_p=algorithm.top_p,
         top_k=algorithm.top_k,
     )

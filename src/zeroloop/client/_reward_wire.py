@@ -78,6 +78,7 @@ def spec_to_pb(spec: PromptSpec) -> pb.PromptSpec:
         references=[_without_thought(task) for task in spec.references],
         task=None if spec.task is None else _without_thought(spec.task),
         composites=[_without_thought(task) for task in spec.composites],
+        seeding=spec.seeding,
     )
 
 
@@ -88,6 +89,7 @@ def spec_from_pb(message: pb.PromptSpec, field: str) -> PromptSpec:
         references=tuple(task_from_pb(t, f"{field}.references") for t in message.references),
         task=task_from_pb(message.task, f"{field}.task") if message.HasField("task") else None,
         composites=tuple(task_from_pb(t, f"{field}.composites") for t in message.composites),
+        seeding=message.seeding,
     )
 
 

@@ -44,6 +44,9 @@ class PromptSpec:
     composites: tuple[Task, ...] = ()
     """Proposer of abduction or deduction: tasks whose programs the new one must build on."""
 
+    seeding: bool = False
+    """Proposer: tell of the seeding rewrites, which `Proposal.seeding` applies."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proposal:

@@ -120,9 +120,12 @@ class FakeReward:
     faults: Faults = field(default_factory=Faults)
     judged: int = 0
     rejects_everything: bool = False
+    asked: list[PromptSpec] = field(default_factory=list[PromptSpec])
+    """What prompts were to be about."""
 
     async def build_prompts(self, specs: Sequence[PromptSpec]) -> list[str]:
         self.faults.maybe_fail()
+        self.asked += specs
         return [
             f"{s.kind}/{s.role}/{_about(s.task)}/{'+'.join(map(_about, s.references))}"
             f"{'+'.join(map(_about, s.composites))}"

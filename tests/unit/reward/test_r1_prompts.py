@@ -52,6 +52,9 @@ SPECS = {
     ),
     "propose_deduction_without_references": PromptSpec(kind=Kind.DEDUCTION, role=Role.PROPOSER),
     "propose_induction": PromptSpec(kind=Kind.INDUCTION, role=Role.PROPOSER, task=TRIPLET),
+    "propose_deduction_while_seeding": PromptSpec(
+        kind=Kind.DEDUCTION, role=Role.PROPOSER, seeding=True
+    ),
     "solve_abduction": PromptSpec(
         kind=Kind.ABDUCTION, role=Role.SOLVER, task=replace(TRIPLET, kind=Kind.ABDUCTION)
     ),

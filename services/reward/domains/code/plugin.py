@@ -41,6 +41,7 @@ class CodeDomain:
 
     def build_prompt(self, spec: PromptSpec, settings: AlgorithmSettings) -> str:
         """See `DomainPlugin`."""
+        settings = settings.for_seeding() if spec.seeding else settings
         propose, solve = _STYLES[settings.prompt_style]
         if spec.role is Role.PROPOSER:
             _require_task(spec, needed=spec.kind is Kind.INDUCTION)

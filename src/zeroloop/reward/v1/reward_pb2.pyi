@@ -69,18 +69,20 @@ class BuildPromptsRequest(_message.Message):
     def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., specs: _Optional[_Iterable[_Union[PromptSpec, _Mapping]]] = ...) -> None: ...
 
 class PromptSpec(_message.Message):
-    __slots__ = ("kind", "role", "references", "task", "composites")
+    __slots__ = ("kind", "role", "references", "task", "composites", "seeding")
     KIND_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     REFERENCES_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     COMPOSITES_FIELD_NUMBER: _ClassVar[int]
+    SEEDING_FIELD_NUMBER: _ClassVar[int]
     kind: _task_pb2.Kind
     role: _task_pb2.Role
     references: _containers.RepeatedCompositeFieldContainer[_task_pb2.Task]
     task: _task_pb2.Task
     composites: _containers.RepeatedCompositeFieldContainer[_task_pb2.Task]
-    def __init__(self, kind: _Optional[_Union[_task_pb2.Kind, str]] = ..., role: _Optional[_Union[_task_pb2.Role, str]] = ..., references: _Optional[_Iterable[_Union[_task_pb2.Task, _Mapping]]] = ..., task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., composites: _Optional[_Iterable[_Union[_task_pb2.Task, _Mapping]]] = ...) -> None: ...
+    seeding: bool
+    def __init__(self, kind: _Optional[_Union[_task_pb2.Kind, str]] = ..., role: _Optional[_Union[_task_pb2.Role, str]] = ..., references: _Optional[_Iterable[_Union[_task_pb2.Task, _Mapping]]] = ..., task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., composites: _Optional[_Iterable[_Union[_task_pb2.Task, _Mapping]]] = ..., seeding: _Optional[bool] = ...) -> None: ...
 
 class BuildPromptsResponse(_message.Message):
     __slots__ = ("prompts",)
