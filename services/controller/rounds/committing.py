@@ -65,6 +65,8 @@ def admissible(game: Game, turn: Turn, records: Records) -> list[NewTask]:
         estimated = records.estimates.get(index)
         if verdict.task is None or estimated is None or was_too_long(game, estimated):
             continue
+        if game.is_held_out(verdict.task):
+            continue
         accuracies = records.accuracies(index)
         rate = success_rate(accuracies) if accuracies else None
         if rate is not None and not is_admitted(rate, game.algorithm.admission):

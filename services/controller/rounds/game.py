@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from services.controller.options import PlayOptions
 from services.controller.ports import Buffer, Inference, Reward
 from services.controller.rounds.asking import Patience
 from services.controller.rounds.dice import derive
 from services.controller.rounds.meter import Meter
+from zeroloop.core.programs import normalised
 from zeroloop.core.settings import AlgorithmSettings
 from zeroloop.core.tasks import Task
 
@@ -50,6 +52,17 @@ class Game:
     heldout: Sequence[HeldOut] = ()
     generate_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(64))
     """Bounds Generate calls in flight over all stages."""
+
+    def is_held_out(self, task: Task) -> bool:
+        """Whether a task's program is kept for evaluation, which must not be trained for.
+
+        Its proposer has earned what it earned, but nobody learns to solve it.
+        """
+        return bool(self.heldout) and normalised(task.program) in self._heldout_programs
+
+    @cached_property
+    def _heldout_programs(self) -> frozenset[str]:
+        return frozenset(normalised(heldout.task.program) for heldout in self.heldout)
 
     def dice(self, *purpose: str | int) -> int:
         """The seed for one purpose within this run."""

@@ -37,6 +37,7 @@ def _overall(game: Game, records: Records) -> dict[str, float]:
         figures.VALID: len(valid),
         figures.DISTINCT: len({task.source for task in valid}),
         figures.VALIDITY: len(valid) / known if known else 0.0,
+        figures.HELDOUT_PROPOSED: sum(map(game.is_held_out, valid)),
         figures.LEARNABLE: _mean(0 < rate < 1 for rate in rates),
         figures.LEARNABILITY: _learnability(game, rates),
         figures.SOLVER_ACCURACY: _mean(facts.accuracy for facts in executed),

@@ -78,7 +78,7 @@ async def _proposers(game: Game, records: Records) -> list[_Earned]:
 
 async def _solvers(game: Game, records: Records) -> list[_Earned]:
     solved = [records.solutions[index] for index in sorted(records.solutions)]
-    solved += [records.rollouts[index] for index in sorted(records.rollouts)]
+    solved += [records.rollouts[index] for index in _trained_rollouts(game, records)]
     known = [facts for facts in solved if facts.outcome is not Outcome.NOT_EXECUTED]
     episodes = [_solver_episode(game, facts) for facts in known]
     _, scored = await patiently(lambda: game.reward.compute((), episodes), game.patience())
@@ -86,6 +86,16 @@ async def _solvers(game: Game, records: Records) -> list[_Earned]:
         (facts, s.value) for facts, s in zip(known, scored, strict=True)
     ]
     return [_Earned(facts, value) for facts, value in pairs if value is not None]
+
+
+def _trained_rollouts(game: Game, records: Records) -> list[int]:
+    """Rollouts that are trained on, in order: those on held-out programs are not."""
+    heldout = {
+        index
+        for index, verdict in records.verdicts.items()
+        if verdict.task is not None and game.is_held_out(verdict.task)
+    }
+    return [i for i in sorted(records.rollouts) if i // game.algorithm.rollouts not in heldout]
 
 
 def _solver_episode(game: Game, facts: Facts) -> SolverEpisode:

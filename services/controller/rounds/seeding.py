@@ -140,7 +140,7 @@ async def _propose(game: Game, turn: Turn, asked: Sequence[_Asked], tally: Tally
     inner = Tally()  # Progress of seeding counts seeds, not proposals.
 
     def note(verdict: Verdict) -> None:
-        if verdict.task is not None:
+        if verdict.task is not None and not game.is_held_out(verdict.task):
             found[int(verdict.proposal_id)] = verdict.task
 
     async def read(batch: Sequence[tuple[int, Completion]]) -> None:

@@ -50,7 +50,7 @@ async def solve(
     the verdicts are awaited.
     """
     tally = game.meter.restart(Step.SOLVE)
-    fresh = await _fresh(verdicts) if game.algorithm.same_step_tasks else {}
+    fresh = await _fresh(game, verdicts) if game.algorithm.same_step_tasks else {}
     places: list[Rendered[_Drawn]] = []
     for kind in game.algorithm.kinds:
         places += await _plan(game, turn, kind, fresh.get(kind, []))
@@ -70,13 +70,13 @@ async def solve(
     await answer(game, turn, questions, sampling(game), require_format=True, tally=tally, note=note)
 
 
-async def _fresh(verdicts: Source[StoredVerdict]) -> dict[Kind, list[_Drawn]]:
+async def _fresh(game: Game, verdicts: Source[StoredVerdict]) -> dict[Kind, list[_Drawn]]:
     known: list[StoredVerdict] = []
     while taken := await verdicts.take(EVERYTHING_MAX):
         known += taken
     fresh: dict[Kind, list[_Drawn]] = {}
     for verdict in sorted(known, key=lambda v: v.index):
-        if verdict.task is not None:
+        if verdict.task is not None and not game.is_held_out(verdict.task):
             fresh.setdefault(verdict.task.kind, []).append(_drawn(verdict.task, verdict.index))
     return fresh
 

@@ -36,6 +36,18 @@ def parse(source: str) -> ast.Module | None:
         return None
 
 
+def normalised(source: str) -> str:
+    """Return a program without what does not matter to it: layout and comments.
+
+    Text that cannot be parsed is returned as it is.
+    """
+    tree = parse(source)
+    try:
+        return source if tree is None else ast.unparse(tree)
+    except RecursionError:
+        return source
+
+
 def function_names(source: str) -> list[str]:
     """The name on every line that begins a `def`, nested functions and methods included."""
     return _DEF.findall(source)
