@@ -80,7 +80,7 @@ async def processes(folder: Path) -> AsyncIterator[dict[str, Process]]:
                 folder,
                 "inference",
                 "services.inference",
-                *("--engine=simulated", f"--model={model}"),
+                *("--engine=simulated", f"--model={model}", "--context-tokens=32768"),
                 f"--simulated-tokens-max={TOKENS_MAX}",
             )
         )
