@@ -50,8 +50,8 @@ PRESETS: dict[str, Preset] = {
         {
             "samples_per_group": Override(16, "a round takes under a minute on two cores"),
             "prompt_style": Override("compact", "the model reads characters and is tiny"),
-            "prompt_tokens_max": Override(1024, "the model's context, in characters"),
-            "response_tokens_max": Override(512, "the model's context, in characters"),
+            "prompt_tokens_max": Override(512, "half of the model's context, in characters"),
+            "response_tokens_max": Override(256, "a quarter of the model's context"),
             "references": Override(2, "more examples do not fit the model's context"),
             "num_inputs": Override(6, "ten inputs do not fit the model's context"),
             "cpu_limit_s": Override(1.0, "its programs run in milliseconds; loops end sooner"),
