@@ -10,7 +10,7 @@ import transformers
 
 from models.recipe.measure import LEARNABILITY_TASKS, PROPOSALS, ROLLOUTS, Figures, KindFigures
 from models.recipe.programs import HELD_OUT_SHARE
-from models.recipe.settings import RecipeSettings
+from models.recipe.settings import FINISHING, PRETRAINING, RecipeSettings
 from zeroloop.core.tasks import Kind
 
 CARD_NAME = "README.md"
@@ -33,8 +33,11 @@ It knows nothing else: no language, no facts, no Python beyond a few statements.
 1. A grammar (`models/recipe/statements.py`) generates short deterministic programs on one list,
    integer or string.
    The programs are run to get outputs; prompts come from the reward service's own domain.
-2. {texts:,} texts are drawn: games of all kinds and both roles, and notes, which are chains of
-   statements with the value after each.
+2. {texts:,} texts are drawn: games of all kinds and both roles, and drills, which pack what games
+   need into dense texts: chains of statements with the value after each, several cases of one
+   program, several hints with their programs.
+   Drills are {first_drill_share:.0%} of the texts at first and {last_drill_share:.0%} in the end;
+   the last {finishing_texts:,} texts are games alone, with smaller steps.
    {think_share:.0%} of the solver's responses reason statement by statement before they answer;
    the others answer at once.
    So the fresh model knows how to think but does so only now and then, and rewards can teach it
@@ -103,6 +106,9 @@ def write_card(
         layers=settings.layers,
         hidden=settings.hidden,
         texts=settings.texts,
+        first_drill_share=PRETRAINING.first_drill_share,
+        last_drill_share=PRETRAINING.last_drill_share,
+        finishing_texts=FINISHING.texts,
         think_share=settings.think_share,
         threads=settings.threads,
         held_out_share=HELD_OUT_SHARE,

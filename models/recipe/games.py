@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from random import Random
 
 from models.recipe.plays import Play, draw_message, draw_play
-from models.recipe.programs import Program, Step, Value, draw_value, trace
+from models.recipe.programs import Program, Step
 from models.recipe.settings import RecipeSettings
-from models.recipe.statements import Type, draw_statement
 from services.controller.rounds.zero import zero_task
 from services.reward.domains.code.plugin import CodeDomain
 from zeroloop.core.judging import PromptSpec
@@ -26,6 +25,15 @@ ZERO_MESSAGE = ZERO_TASKS[Kind.INDUCTION].message
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a pretraining text."""
+
+    text: str
+    taught: bool
+    """Whether the model is to write it; the rest is given to it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """What a prompt is about, and the response to learn."""
 
@@ -35,6 +43,13 @@ class Example:
     def prompt(self, settings: RecipeSettings) -> str:
         """The prompt as the platform renders it."""
         return CodeDomain().build_prompt(self.spec, settings.algorithm)
+
+    def segments(self, settings: RecipeSettings) -> list[Segment]:
+        """Prompt and response."""
+        return [
+            Segment(self.prompt(settings), taught=False),
+            Segment(self.response, taught=True),
+        ]
 
 
 Maker = Callable[[Random, RecipeSettings], Example]
@@ -58,32 +73,6 @@ def draw_example(random: Random, settings: RecipeSettings) -> Example:
     """A random prompt of any kind and role, with a response."""
     (maker,) = random.choices(list(_MAKERS), list(_MAKERS.values()))
     return maker(random, settings)
-
-
-def draw_notes(random: Random, settings: RecipeSettings) -> str:
-    """A chain of statements with the value of `x` after each, or before each, backwards.
-
-    The lines are those of a solver that thinks, but next to each other and many in one text:
-    without such text a model this small takes several times as long to copy values at all.
-    """
-    value: Value = draw_value(random, random.choice(list(Type)))
-    steps: list[Step] = []
-    while len(steps) < settings.notes_steps:
-        kind = (
-            Type.LIST
-            if isinstance(value, list)
-            else Type.TEXT
-            if isinstance(value, str)
-            else Type.INT
-        )
-        statement = draw_statement(random, kind, last=False)
-        found = trace((statement,), value)
-        if found:
-            steps += found
-            value = found[0].after
-    if random.random() < 0.5:
-        return "\n".join(("forwards", repr(steps[0].before), forwards(steps)))
-    return "\n".join(("backwards", repr(steps[-1].after), backwards(steps)))
 
 
 def forwards(steps: Sequence[Step]) -> str:
@@ -126,7 +115,8 @@ def _draw_references(random: Random, settings: RecipeSettings) -> tuple[list[Tas
     return references, like
 
 
-def _propose_induction(random: Random, settings: RecipeSettings) -> Example:
+def propose_induction(random: Random, settings: RecipeSettings) -> Example:
+    """A program to describe, and inputs with a message that do."""
     play = draw_play(random, inputs=settings.num_inputs)
     task, message = task_of(play, Kind.DEDUCTION, random, settings), ""
     if random.random() < settings.zero_share / 4:
@@ -155,21 +145,25 @@ def _solve(kind: Kind) -> Maker:
 def _solve_zero(kind: Kind) -> Example:
     task = ZERO_TASKS[kind]
     spec = PromptSpec(kind=kind, role=Role.SOLVER, task=task)
-    return Example(spec, _response("", _answer(kind, task.program, task.cases[0])))
+    return Example(spec, _response("", answer_to(kind, task.program, task.cases[0])))
 
 
-def _solution(kind: Kind, play: Play, index: int = 0) -> tuple[str, str]:
-    """The answer to one case, and the reasoning of a solver that thinks first.
+def _solution(kind: Kind, play: Play) -> tuple[str, str]:
+    """The answer to the first case, and the reasoning of a solver that thinks first."""
+    return answer_to(kind, play.program.text, play.cases[0]), follow(kind, play.traces[0])
+
+
+def follow(kind: Kind, steps: Sequence[Step]) -> str:
+    """The reasoning of a solver that thinks before it answers.
 
     Deduction follows `x` from the input forwards, abduction from the output backwards; induction
     follows it through the first pair that it was shown.
     """
-    steps = play.traces[index]
-    thought = backwards(steps) if kind is Kind.ABDUCTION else forwards(steps)
-    return _answer(kind, play.program.text, play.cases[index]), thought
+    return backwards(steps) if kind is Kind.ABDUCTION else forwards(steps)
 
 
-def _answer(kind: Kind, program: str, case: Case) -> str:
+def answer_to(kind: Kind, program: str, case: Case) -> str:
+    """What a solver has to write between the answer tags."""
     match kind:
         case Kind.ABDUCTION:
             return fence("input", case.input)
@@ -191,11 +185,11 @@ def _response(reasoning: str, answer: str) -> str:
 
 
 _MAKERS: dict[Maker, float] = {
-    _propose(Kind.ABDUCTION): 0.12,
-    _propose(Kind.DEDUCTION): 0.12,
-    _propose_induction: 0.1,
-    _solve(Kind.ABDUCTION): 0.2,
-    _solve(Kind.DEDUCTION): 0.2,
-    _solve(Kind.INDUCTION): 0.26,
+    _propose(Kind.ABDUCTION): 0.1,
+    _propose(Kind.DEDUCTION): 0.1,
+    propose_induction: 0.13,
+    _solve(Kind.ABDUCTION): 0.21,
+    _solve(Kind.DEDUCTION): 0.21,
+    _solve(Kind.INDUCTION): 0.25,
 }
 """How often each kind and role appears."""

@@ -52,11 +52,6 @@ def loss_of(model: LlamaForCausalLM, batch: Batch) -> Tensor:
     return (losses_BT * weights_BT).sum() / weights_BT.sum()
 
 
-def learning_rate_ratio(done: float, warmup: float) -> float:
-    """Linear warm-up, then linear decay to 0; `done` is the share of the training behind us."""
-    return min(1.0, done / warmup) * (1 - done)
-
-
 class Pretraining:
     """A model with its optimisers. Muon has the matrices, AdamW the embedding and the norms."""
 
@@ -73,10 +68,9 @@ class Pretraining:
 
     def step(self, batch: Batch) -> None:
         """One update."""
-        ratio = learning_rate_ratio(batch.done, self._settings.warmup_ratio)
-        self._muon.learning_rate = ratio * self._settings.matrix_learning_rate
+        self._muon.learning_rate = batch.learning_rate * self._settings.matrix_learning_rate
         for group in self._adam.param_groups:
-            group["lr"] = ratio * self._settings.learning_rate
+            group["lr"] = batch.learning_rate * self._settings.learning_rate
         loss = loss_of(self._model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._outer, 1.0)

@@ -16,9 +16,9 @@ from models.recipe.statements import (
 )
 
 INDENT = "    "
-NUM_STATEMENTS = (1, 2, 3, 4)
-NUM_STATEMENTS_WEIGHTS = (0.2, 0.4, 0.3, 0.1)
-BLOCK_SHARE = 0.1
+NUM_STATEMENTS = (1, 2, 3)
+NUM_STATEMENTS_WEIGHTS = (0.2, 0.5, 0.3)
+BLOCK_SHARE = 0.06
 """Statements that are an `if`."""
 
 RETURN_SHARE = 0.6
@@ -26,11 +26,11 @@ RETURN_SHARE = 0.6
 
 TYPE_WEIGHTS = {Type.LIST: 0.45, Type.INT: 0.25, Type.TEXT: 0.3}
 
-INT_MAX = 199
+INT_MAX = 99
 """Larger values are out of reach of a model that reads digit by digit."""
 
-ITEMS_MAX = 8
-TEXT_CHARS_MAX = 12
+ITEMS_MAX = 6
+TEXT_CHARS_MAX = 8
 
 HELD_OUT_SHARE = 20
 """One program in this many is held out: never in the training text, only in evaluation."""
@@ -102,12 +102,11 @@ def draw_program(random: Random, *, first: Statement | Block | None = None) -> P
 def draw_value(random: Random, source: Type) -> Value:
     """A random value to call a program with."""
     if source is Type.LIST:
-        count = random.choices(range(6), (1, 2, 5, 8, 7, 4))[0]
-        top = 9 if random.random() < 0.85 else 20
-        return [random.randint(0, top) for _ in range(count)]
+        count = random.choices(range(5), (0.3, 3, 7, 7, 4))[0]
+        return [random.randint(0, 9) for _ in range(count)]
     if source is Type.INT:
-        return random.randint(0, 9 if random.random() < 0.5 else 30)
-    count = random.choices(range(6), (1, 3, 6, 8, 7, 4))[0]
+        return random.randint(0, 9 if random.random() < 0.5 else 20)
+    count = random.choices(range(5), (0.3, 4, 7, 7, 4))[0]
     return "".join(random.choice(LETTERS) for _ in range(count))
 
 

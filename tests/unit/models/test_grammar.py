@@ -114,3 +114,9 @@ def test_values_of_each_type_are_drawn():
     random = Random(9)
     types = {type(draw_value(random, draw_program(random).source)) for _ in range(100)}
     assert types == {list, int, str}
+
+
+def test_inputs_of_a_play_are_in_the_order_of_their_text():
+    for play in (draw_play(Random(seed), inputs=6) for seed in range(PLAYS)):
+        inputs = [case.input for case in play.cases]
+        assert inputs == sorted(inputs)

@@ -6,20 +6,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.recipe.batches import batches
+from models.recipe.batches import batches, learning_rate_ratio
 from models.recipe.muon import orthogonal
 from models.recipe.pretrain import (
     Pretraining,
     build_model,
-    learning_rate_ratio,
     pretrain,
     save_checkpoint,
 )
-from models.recipe.settings import RecipeSettings
+from models.recipe.settings import FINISHING, PRETRAINING, RecipeSettings
 from models.recipe.tokenizer import build_tokenizer
 
+COURSES = (replace(PRETRAINING, texts=40), replace(FINISHING, texts=20))
 SETTINGS = replace(
-    RecipeSettings(), hidden=32, layers=1, heads=1, mlp=32, texts=60, batch_tokens=1024
+    RecipeSettings(), hidden=32, layers=1, heads=1, mlp=32, courses=COURSES, batch_tokens=1024
 )
 TOKENIZER = build_tokenizer()
 
@@ -57,7 +57,7 @@ def test_a_checkpoint_of_another_recipe_is_left_aside(tmp_path):
 
 
 def test_the_loss_falls(tmp_path):
-    settings = replace(SETTINGS, texts=240)
+    settings = replace(SETTINGS, courses=(replace(PRETRAINING, texts=240),))
     pretraining = Pretraining(build_model(settings, TOKENIZER), settings)
     losses = []
     for batch in batches(settings, TOKENIZER):
@@ -82,3 +82,14 @@ def test_muon_s_direction_is_close_to_orthogonal():
     values = torch.linalg.svdvals(orthogonal(torch.randn(12, 30)))
     assert values.min() > 0.5
     assert values.max() < 1.5
+
+
+def test_each_course_has_its_own_rise_and_fall_of_the_learning_rate():
+    courses = (replace(PRETRAINING, texts=2000), replace(FINISHING, texts=1000))
+    settings = replace(SETTINGS, courses=courses)
+    rates = [(batch.done, batch.learning_rate) for batch in batches(settings, TOKENIZER)]
+    first = [rate for done, rate in rates if done < 2 / 3]
+    last = [rate for done, rate in rates if done >= 2 / 3]
+    assert first[0] == last[0] == 0
+    assert max(first) == pytest.approx(1, abs=0.1)
+    assert max(last) == pytest.approx(FINISHING.learning_rate_ratio, abs=0.05)
