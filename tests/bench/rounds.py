@@ -6,6 +6,7 @@ Plays the seedling with the real engine, sandbox and trainer, and reads what the
 """
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -70,10 +71,15 @@ def play(rounds: int, folder: Path) -> tuple[float, list[dict[str, Any]], list[d
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     memory: list[dict[str, float]] = []
     path = folder / "bench" / "events.jsonl"
-    while process.poll() is None:
-        time.sleep(0.5)
-        if len(ended(events_in(path))) > len(memory):
-            memory.append(resident_mib(process.pid))
+    try:
+        while process.poll() is None:
+            time.sleep(0.5)
+            if len(ended(events_in(path))) > len(memory):
+                memory.append(resident_mib(process.pid))
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait()
     if process.returncode:
         raise SystemExit(f"the run ended with code {process.returncode}; see {folder}")
     return started, events_in(path), memory
