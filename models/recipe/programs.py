@@ -1,6 +1,5 @@
 """Programs of the grammar: drawing them, running them and telling held-out ones apart."""
 
-import ast
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from models.recipe.statements import (
     draw_block,
     draw_statement,
 )
+from zeroloop.core.programs import normalised
 
 INDENT = "    "
 NUM_STATEMENTS = (1, 2, 3)
@@ -77,8 +77,7 @@ class Step:
 
 def is_held_out(program_text: str) -> bool:
     """Whether a program belongs to the held-out share, by a hash of its normalised text."""
-    normalised = ast.unparse(ast.parse(program_text))
-    digest = hashlib.sha256(normalised.encode()).digest()
+    digest = hashlib.sha256(normalised(program_text).encode()).digest()
     return int.from_bytes(digest[:8], "big") % HELD_OUT_SHARE == 0
 
 

@@ -1,7 +1,6 @@
 """Makes the model that ships: data, pretraining, held-out tasks, figures, card and manifest."""
 
 import hashlib
-import json
 import logging
 import shutil
 import time
@@ -101,8 +100,3 @@ def differing_files(folder: Path, other: Path) -> list[str]:
         for name in digests[0].keys() | digests[1].keys()
         if digests[0].get(name) != digests[1].get(name)
     )
-
-
-def figures_to_text(figures: Figures) -> str:
-    """The figures as indented JSON."""
-    return json.dumps(figures.to_json(), indent=2)

@@ -4,8 +4,6 @@ The tags and fences make up most of a short response. As one token each they cos
 time, and a solver's reward falls on what it decided instead of on spelling.
 """
 
-from pathlib import Path
-
 from tokenizers import AddedToken, Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
@@ -43,8 +41,3 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
         model_max_length=1024,
     )
-
-
-def save_tokenizer(folder: Path) -> None:
-    """Write `tokenizer.json` and `tokenizer_config.json`."""
-    build_tokenizer().save_pretrained(folder)
