@@ -11,9 +11,6 @@ from typing import TypeAlias
 
 from services.controller.steps import Step
 
-BASE_VERSION = 0
-"""Weights version of the model that a run starts from."""
-
 
 class Services(StrEnum):
     """State of everything that a round calls: inference, execution, reward, buffer."""

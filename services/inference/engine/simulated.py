@@ -21,7 +21,6 @@ from zeroloop.core.generation import FinishReason, Sampling, WeightsSpan
 from zeroloop.errors import InternalError, UnavailableError
 
 FILLER = "Let me look at this once more, step by step. "
-THINK_END = "</think>"
 
 Policy: TypeAlias = Callable[[str, float, random.Random], str]
 """From a prompt, a skill (0..1) and dice to a response."""

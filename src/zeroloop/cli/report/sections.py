@@ -15,7 +15,6 @@ from zeroloop.cli.report.charts import (
     changes,
     curves,
     histogram,
-    points,
 )
 from zeroloop.cli.report.choosing import best_tasks, complexity, solved_counts
 from zeroloop.cli.report.svg import percent
@@ -169,11 +168,6 @@ def settings(facts: RunFacts) -> str:
         "published algorithm (Absolute Zero, arXiv:2505.03335):"
     )
     return _section("Settings", text if changed else f"Preset <b>{preset}</b>.", body)
-
-
-def heldout_tile(facts: RunFacts) -> list[tuple[str, str]]:
-    """Held-out changes as (figure, what it is)."""
-    return [(points(c.difference.mean), f"{kind}, held-out") for kind, c in facts.changes().items()]
 
 
 def _smoothing(facts: RunFacts) -> str:
