@@ -50,8 +50,8 @@ class Observed:
     steps_missing: tuple[Step, ...]
     """Steps of that round without a stored output, in order."""
 
-    published: int
-    """Newest version in the weights registry; -1 if none."""
+    trained: bool
+    """Whether that round is trained: its weights are published and its figures are stored."""
 
     served: tuple[int, ...]
     """Version that each inference replica serves; empty while none answers."""
@@ -110,7 +110,7 @@ class Play:
 
 @dataclass(frozen=True, slots=True)
 class AwaitWeights:
-    """Look again when version `version` is published, or the trainer has ended, or soon."""
+    """Look again when the round of `version` is trained, or the trainer has ended, or soon."""
 
     version: int
 
@@ -160,7 +160,7 @@ def decide(observed: Observed, spec: Spec) -> list[Action]:
         return [Halt(Reason.TRAINING_REFUSED, message)]
     if observed.steps_missing:
         return _play(observed, spec)
-    if observed.published < observed.round_index:
+    if not observed.trained:
         return _train(observed, spec)
     return _roll(observed)
 

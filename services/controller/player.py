@@ -29,10 +29,8 @@ from zeroloop.errors import FailedPreconditionError, NotFoundError, UnavailableE
 
 PROGRESS_EVERY_S = 0.5
 
-ACKNOWLEDGED_S = 5.0
-"""How long the trainer's figures of a round are waited for after its weights are there."""
-
 RETRY_S = 0.05
+"""The trainer's figures of a round come this soon after its weights, or it has died."""
 
 FAILURES_MAX = 10
 """Attempts in a row to play a step that may fail."""
@@ -101,6 +99,14 @@ class Player:
         except NotFoundError:
             return -1
 
+    async def trained(self, round_index: int) -> bool:
+        """Whether the trainer has published a round's weights and reported its figures."""
+        try:
+            known = await self.game.buffer.rounds.get(self.game.run, round_index)
+        except NotFoundError:
+            return False
+        return known.state is RoundState.TRAINED
+
     async def missing_steps(self, round_index: int) -> tuple[Step, ...]:
         """Steps of a round without a stored output."""
         return await missing_steps(self.game, round_index)
@@ -146,7 +152,7 @@ class Player:
         self._failures = 0
 
     async def await_weights(self, version: int, limit_s: float) -> None:
-        """Return when `version` is published, or when `limit_s` have passed."""
+        """Return when the round of `version` is trained, or when `limit_s` have passed."""
         self._note_stage(version, "train")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
@@ -154,7 +160,11 @@ class Player:
                 async with contextlib.aclosing(watch):
                     async for weights in watch:
                         if weights.version >= version:
-                            return
+                            break
+                while True:
+                    if await self.trained(version):
+                        return
+                    await asyncio.sleep(RETRY_S)
 
     async def roll(self, version: int) -> None:
         """Make every replica serve `version`, or remember that it was refused.
@@ -176,7 +186,7 @@ class Player:
             self._book.emit(EventType.WARNING, str(error), round_index=version, stage="roll")
             return
         self._note_rolled(version, rolled)
-        self._end_round(await self._acknowledged(version), rolled)
+        self._end_round(await self.game.buffer.rounds.get(self.game.run, version), rolled)
         await self._retain()
 
     def close(self) -> None:
@@ -304,15 +314,6 @@ class Player:
             self._book.set_spec(replace(self._book.run.spec, suspend=True))
 
     # ---- afterwards
-
-    async def _acknowledged(self, round_index: int) -> Round:
-        """The round with the trainer's figures, which come just after its weights."""
-        deadline_s = time.monotonic() + ACKNOWLEDGED_S
-        while True:
-            known = await self.game.buffer.rounds.get(self.game.run, round_index)
-            if known.state is RoundState.TRAINED or time.monotonic() > deadline_s:
-                return known
-            await asyncio.sleep(RETRY_S)
 
     async def _retain(self) -> None:
         keep = self._settings.play.keep

@@ -2,11 +2,13 @@
 
 It keeps the trainer's promises: it leases the oldest batch, publishes before it
 acknowledges, and goes on after a crash where the registry says. Unknown flags are ignored.
+It dies once between the two in the round that `DIES_IN_ROUND` names.
 """
 
 import argparse
 import asyncio
 import os
+import signal
 from pathlib import Path
 
 from services._server.parent import end_with_parent
@@ -19,6 +21,7 @@ from zeroloop.errors import NotFoundError, UnavailableError
 from zeroloop.weights_folder import building, seal, verify
 
 LEASE_S = 3.0
+DIES_IN_ROUND = "FAKE_TRAINER_DIES_IN_ROUND"
 
 
 async def main(flags: argparse.Namespace) -> None:
@@ -50,15 +53,18 @@ async def serve(buffer: BufferClient, flags: argparse.Namespace) -> None:
         _, stream = await buffer.batches.get(flags.run, leased.batch.round)
         async for _ in stream:
             sequences += 1
-        await publish(buffer, flags, leased.batch.round)
+        made = await publish(buffer, flags, leased.batch.round)
+        if made and os.environ.get(DIES_IN_ROUND) == str(leased.batch.round):
+            os.kill(os.getpid(), signal.SIGKILL)
         found = {figures.LOSS: 0.5, figures.STEP_S: 0.01, figures.SEQUENCES: float(sequences)}
         await buffer.batches.ack(leased.lease_token, metrics=found)
 
 
-async def publish(buffer: BufferClient, flags: argparse.Namespace, version: int) -> None:
-    """Write and register a version, the same bytes every time."""
+async def publish(buffer: BufferClient, flags: argparse.Namespace, version: int) -> bool:
+    """Write and register a version, the same bytes every time; False if it was there."""
     final = flags.weights_dir / str(version)
-    if not final.exists():
+    make = not final.exists()
+    if make:
         with building(final) as folder:
             (folder / "config.json").write_text(f'{{"version": {version}}}\n')
             digest = seal(
@@ -69,6 +75,7 @@ async def publish(buffer: BufferClient, flags: argparse.Namespace, version: int)
     await buffer.weights.publish(
         Weights(run=flags.run, version=version, uri=str(final), manifest_digest=digest)
     )
+    return make
 
 
 if __name__ == "__main__":

@@ -15,8 +15,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import grpc.aio
 import pytest
 
+from services._server.auth import TokenInterceptor
+from services._server.errors import ErrorInterceptor
 from services.controller.book import RunBook
 from services.controller.platforms.local.commands import Commands
 from services.controller.platforms.local.platform import LocalPlatform
@@ -24,13 +27,18 @@ from services.controller.platforms.local.process import Command
 from services.controller.preparing import Prepared
 from services.controller.run_spans import RunSpans
 from services.controller.runs import RunPlatform, Runs
+from services.controller.servicer import RunServicer
 from services.controller.store import RunStore
+from tests.services.fake_trainer import DIES_IN_ROUND
 from tests.services.test_controller_processes import gone, is_alive, until
 from zeroloop.client.buffer import BufferClient
 from zeroloop.client.channel import open_channel
+from zeroloop.client.controller import RunClient
 from zeroloop.client.token import ensure_token
+from zeroloop.controller.v1 import controller_pb2_grpc as stubs
 from zeroloop.core.rounds import RoundState
 from zeroloop.core.runs import ConditionType, Phase, RunSpec
+from zeroloop.errors import NotFoundError
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
@@ -80,7 +88,7 @@ class Machine:
 
 
 @asynccontextmanager
-async def machine(folder: Path) -> AsyncIterator[Machine]:
+async def machine(folder: Path, **environment: str) -> AsyncIterator[Machine]:
     token_file = folder / "token"
     token = ensure_token(token_file)
     platforms: dict[str, LocalPlatform] = {}
@@ -92,7 +100,7 @@ async def machine(folder: Path) -> AsyncIterator[Machine]:
             folder=book.folder,
             model=prepared.model,
             token_file=token_file,
-            environment=dict(os.environ),
+            environment={**os.environ, **environment},
             execution={},
         )
         made = LocalPlatform(book, prepared.settings, commands, prepared.heldout, RunSpans())
@@ -106,6 +114,17 @@ async def machine(folder: Path) -> AsyncIterator[Machine]:
         yield Machine(runs, folder / "runs", token, platforms)
     finally:
         await runs.close()
+
+
+@asynccontextmanager
+async def serving(here: Machine) -> AsyncIterator[RunClient]:
+    server = grpc.aio.server(interceptors=[TokenInterceptor(here.token), ErrorInterceptor()])
+    stubs.add_RunServiceServicer_to_server(RunServicer(here.runs, here.token), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with open_channel(f"127.0.0.1:{port}", token=here.token) as channel:
+        yield RunClient(channel)
+    await server.stop(None)
 
 
 def spec(rounds: int, **more: float) -> RunSpec:
@@ -196,6 +215,34 @@ async def test_whoever_is_killed_every_round_is_played_and_trained_once(
         assert states[1:] == [(index, RoundState.TRAINED) for index in (1, 2, 3, 4)]
     versions = [event["round"] for event in here.events("r") if event["type"] == "weights"]
     assert versions == sorted(set(versions)), "weights never go back or repeat"
+
+
+async def test_a_trainer_that_dies_before_its_report_of_the_last_round_is_started_again(
+    tmp_path: Path,
+) -> None:
+    async with machine(tmp_path, **{DIES_IN_ROUND: "2"}) as here:
+        await here.runs.create("r", spec(2), "q")
+        await here.until("r", Phase.COMPLETED, Phase.FAILED)
+
+        assert here.runs.get("r").status.phase is Phase.COMPLETED, here.events("r")[-3:]
+        states = await rounds_of(here, "r")
+        assert states[1:] == [(1, RoundState.TRAINED), (2, RoundState.TRAINED)]
+    rounds = [event for event in here.events("r") if event["type"] == "round"]
+    assert [event["round"] for event in rounds] == [0, 1, 2]
+    assert "loss" in str(rounds[-1]["figures"])
+
+
+async def test_promoted_weights_outlive_the_newest_ones(tmp_path: Path) -> None:
+    async with machine(tmp_path) as here, serving(here) as client:
+        await here.runs.create("r", spec(5), "q")
+        await until(lambda: here.runs.get("r").status.weights_version >= 1, 90)
+        assert await client.promote_weights("r", 1) == 1
+        with pytest.raises(NotFoundError, match="9"):
+            await client.promote_weights("r", 9)
+        await here.until("r", Phase.COMPLETED, Phase.FAILED)
+
+    kept = sorted(path.name for path in (tmp_path / "runs" / "r" / "weights").iterdir())
+    assert kept == ["0", "1", "4", "5"]
 
 
 async def test_a_trainer_that_refuses_its_settings_stops_the_run_with_its_own_words(

@@ -2,7 +2,7 @@
 
 It keeps the promises that the real parts make, and no others: a stored stage stays as it
 is, a batch is queued once per round, a trainer that dies goes on from its checkpoint, a
-version is registered once, a replica that restarts comes up on the newest version.
+version is registered once, a replica that restarts comes up on the newest trained version.
 """
 
 import random
@@ -59,10 +59,12 @@ class MemoryPlatform:
     queue: list[int] = field(default_factory=list[int])
     """Rounds whose batch waits for the trainer."""
 
-    trained: list[int] = field(default_factory=list[int])
-    """Rounds whose optimiser step counts, in order."""
-
     published: int = 0
+    """Newest version in the registry."""
+
+    trained: list[int] = field(default_factory=list[int])
+    """Rounds that the trainer has acknowledged, each after its version was published."""
+
     served: list[int] = field(default_factory=list[int])
     history: list[list[int]] = field(default_factory=list[list[int]])
     """Versions that each replica has served, in order."""
@@ -85,7 +87,7 @@ class MemoryPlatform:
             trainer_failures=self.trainer_failures,
             round_index=round_index,
             steps_missing=tuple(step for step in steps_of(round_index) if step not in stored),
-            published=self.published,
+            trained=round_index in self.trained,
             served=tuple(self.served),
             rejected=self.rejected,
             evaluated=Step.EVALUATE in self.stored.get(self.rounds, []),
@@ -144,25 +146,30 @@ class MemoryPlatform:
     def _train(self, version: int) -> None:
         if self.trainer is not Trainer.RUNNING or not self.queue:
             return
-        assert self.queue[0] == version == self.published + 1
-        if self._chance(self.faults.trainer_death_ratio):
-            # Before the publication nothing has happened; after it the batch is replayed,
-            # found published, and acknowledged.
-            if self._chance(0.5):
-                self._publish(version)
-            self.trainer = Trainer.FAILED
-            self.trainer_failures += 1
+        assert self.queue[0] == version
+        # A trainer that died after it published finds the version and only acknowledges.
+        assert version in (self.published, self.published + 1)
+        if self._trainer_dies():
             return
         self._publish(version)
+        if self._trainer_dies():
+            return
+        self.trained.append(self.queue.pop(0))
+
+    def _trainer_dies(self) -> bool:
+        if not self._chance(self.faults.trainer_death_ratio):
+            return False
+        self.trainer = Trainer.FAILED
+        self.trainer_failures += 1
+        return True
 
     def _publish(self, version: int) -> None:
-        self.trained.append(version)
-        self.published = version
-        self.queue.pop(0)
-        self.trainer_failures = 0
+        if version > self.published:
+            self.published = version
+            self.trainer_failures = 0
 
     def _roll(self, version: int) -> None:
-        assert version <= self.published, "rolled before it was published"
+        assert version in self.trained, "rolled before it was trained"
         if version == self.bad_version:
             self.rejected = version
             return
@@ -182,13 +189,13 @@ class MemoryPlatform:
     def _maybe_die(self) -> None:
         if self._chance(self.faults.service_death_ratio):
             self.services = Services.ABSENT
-        if self.trainer is Trainer.RUNNING and self._chance(self.faults.trainer_death_ratio):
-            self.trainer = Trainer.FAILED
-            self.trainer_failures += 1
+        if self.trainer is Trainer.RUNNING:
+            self._trainer_dies()
+        newest = self.trained[-1] if self.trained else 0
         for replica, served in enumerate(self.served):
-            if self._chance(self.faults.replica_death_ratio) and served != self.published:
-                self.served[replica] = self.published
-                self.history[replica].append(self.published)
+            if self._chance(self.faults.replica_death_ratio) and served != newest:
+                self.served[replica] = newest
+                self.history[replica].append(newest)
 
     def _maybe_unavailable(self) -> None:
         if self._chance(self.faults.unavailable_ratio):

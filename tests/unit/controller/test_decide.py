@@ -30,7 +30,7 @@ COMMITTED = Observed(
     trainer_failures=0,
     round_index=3,
     steps_missing=(),
-    published=2,
+    trained=False,
     served=(2,),
     rejected=-1,
     evaluated=False,
@@ -65,15 +65,15 @@ COMMITTED = Observed(
             id="a dead trainer is started again",
         ),
         pytest.param(
-            replace(COMMITTED, published=3), [Roll(3)], id="published weights are rolled out"
+            replace(COMMITTED, trained=True), [Roll(3)], id="trained weights are rolled out"
         ),
         pytest.param(
-            replace(COMMITTED, published=3, served=(3, 2)),
+            replace(COMMITTED, trained=True, served=(3, 2)),
             [Roll(3)],
             id="a roll is finished on every replica",
         ),
         pytest.param(
-            replace(COMMITTED, round_index=6, published=5, served=(5,)),
+            replace(COMMITTED, round_index=6, served=(5,)),
             [Play(5, Step.EVALUATE)],
             id="the last weights are evaluated",
         ),
@@ -112,7 +112,7 @@ def test_what_a_run_needs_next(observed: Observed, actions: list[Action]) -> Non
             id="no round is played for a trainer that refuses its settings",
         ),
         pytest.param(
-            replace(COMMITTED, published=3, rejected=3),
+            replace(COMMITTED, trained=True, rejected=3),
             Reason.WEIGHTS_REJECTED,
             id="a replica refuses the weights",
         ),
@@ -126,7 +126,7 @@ def test_when_a_run_halts(observed: Observed, reason: Reason) -> None:
 
 
 def test_a_run_without_held_out_tasks_ends_with_its_last_roll() -> None:
-    observed = replace(COMMITTED, round_index=6, published=5, served=(5,))
+    observed = replace(COMMITTED, round_index=6, served=(5,))
 
     (action,) = decide(observed, replace(SPEC, evaluate=False))
 
@@ -147,10 +147,9 @@ def worlds() -> list[Observed]:
         Services, Trainer, (0, 5, 6), (0, 1, 5, 6)
     ):
         steps = steps_of(round_index)
-        for stored, lag, rejected, evaluated in itertools.product(
-            range(len(steps) + 1), (0, 1), (False, True), (False, True)
+        for stored, trained, rejected, evaluated in itertools.product(
+            range(len(steps) + 1), (False, True), (False, True), (False, True)
         ):
-            published = max(round_index - lag, 0)
             found.append(
                 Observed(
                     services=services,
@@ -158,9 +157,9 @@ def worlds() -> list[Observed]:
                     trainer_failures=failures,
                     round_index=round_index,
                     steps_missing=steps[stored:],
-                    published=published,
+                    trained=trained,
                     served=(max(round_index - 1, 0),),
-                    rejected=published if rejected else -1,
+                    rejected=round_index if rejected else -1,
                     evaluated=evaluated,
                 )
             )
@@ -185,7 +184,7 @@ def test_in_every_world_there_is_something_to_do_and_nothing_too_early() -> None
                     assert not observed.steps_missing
                     assert version == observed.round_index <= SPEC.rounds
                     if isinstance(action, Roll):
-                        assert observed.published >= version
+                        assert observed.trained
                 case EnsureTrainer(attempt):
                     assert observed.trainer is not Trainer.RUNNING
                     assert attempt == observed.trainer_failures <= SPEC.trainer_failures_max

@@ -103,8 +103,7 @@ class LocalPlatform:
         if services is not Services.READY or player is None:
             return self._unknown(services)
         round_index = await player.round_index()
-        published = await player.published()
-        self._trainer.note_published(published)
+        self._trainer.note_published(await player.published())
         playable = round_index <= rounds
         return Observed(
             services=services,
@@ -112,7 +111,7 @@ class LocalPlatform:
             trainer_failures=self._trainer.failures,
             round_index=round_index,
             steps_missing=await player.missing_steps(round_index) if playable else (),
-            published=published,
+            trained=await player.trained(round_index),
             served=await player.served(),
             rejected=player.rejected,
             evaluated=await player.evaluated(rounds),
@@ -197,25 +196,17 @@ class LocalPlatform:
     async def _first_weights(self, buffer: Keeper) -> Weights | None:
         """The newest version that was rolled out, for an engine that starts.
 
-        A published version that was not rolled out yet must pass the gate of a roll first. A
-        version has passed it if the round after it was opened.
+        A published version that was not rolled out yet must pass the gate of a roll first.
         """
-        if not self._commands.folder.database.exists():
+        run = self._book.run
+        if not run.status.weights_version:
             return None
-        run = self._book.run.name
         token = read_token(self._commands.token_file)
         async with open_channel(await buffer.listening(), token=token) as channel:
-            client = BufferClient(channel)
-            try:
-                newest = await client.weights.get(run)
-            except NotFoundError:
-                return None
-            try:
-                await client.rounds.get(run, newest.version + 1)
-                version = newest.version
-            except NotFoundError:
-                version = newest.version - 1
-            return await client.weights.get(run, version) if version > 0 else None
+            weights = BufferClient(channel).weights
+            with contextlib.suppress(NotFoundError):  # the database was removed
+                return await weights.get(run.name, run.status.weights_version)
+        return None
 
     def _on_death(self, name: str, code: int) -> None:
         then = "see its log" if code == EXIT_CONFIG else "it is started again"
@@ -253,7 +244,7 @@ class LocalPlatform:
             trainer_failures=self._trainer.failures,
             round_index=0,
             steps_missing=steps_of(0),
-            published=-1,
+            trained=False,
             served=(),
             rejected=-1,
             evaluated=False,
