@@ -1,5 +1,6 @@
 """Pretraining of the seedling on the grammar's text."""
 
+import hashlib
 import logging
 import time
 from pathlib import Path
@@ -84,7 +85,7 @@ class Pretraining:
     def state(self) -> dict[str, Any]:
         """What a checkpoint has to keep."""
         return {
-            "settings": repr(self._settings),
+            "recipe": recipe_digest(self._settings),
             "steps": self.steps,
             "mean_loss": self.mean_loss,
             "model": self._model.state_dict(),
@@ -93,8 +94,8 @@ class Pretraining:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint of the same settings; one of others is left aside."""
-        if state["settings"] != repr(self._settings):
+        """Go on from a checkpoint of the same recipe; one of another is left aside."""
+        if state.get("recipe") != recipe_digest(self._settings):
             return
         self.steps = state["steps"]
         self.mean_loss = state["mean_loss"]
@@ -128,6 +129,13 @@ def pretrain(
             save_checkpoint(pretraining, checkpoint)
     save_checkpoint(pretraining, checkpoint)
     model.eval()
+
+
+def recipe_digest(settings: RecipeSettings) -> str:
+    """SHA-256 of the settings and of every module of the recipe, its grammar included."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    parts = [repr(settings).encode(), *(source.read_bytes() for source in sources)]
+    return hashlib.sha256(b"\n".join(parts)).hexdigest()
 
 
 def save_checkpoint(pretraining: Pretraining, path: Path) -> None:

@@ -59,10 +59,17 @@ def probe(executable: Path) -> Interpreter:
 
 
 def shared_libraries(files: list[Path]) -> dict[Path, list[Path] | None]:
-    """Which libraries of the host each of `files` loads; None where one is missing."""
-    answer = subprocess.run(
-        ["ldd", *files], capture_output=True, check=False, text=True, timeout=PROBE_S
-    )
+    """Which libraries of the host each of `files` loads; None where one is missing.
+
+    Raises:
+        ConfigError: `ldd` is missing or does not answer.
+    """
+    try:
+        answer = subprocess.run(
+            ["ldd", *files], capture_output=True, check=False, text=True, timeout=PROBE_S
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ConfigError(f"ldd does not tell the libraries of the interpreter: {error}") from error
     libraries: dict[Path, list[Path] | None] = {file: [] for file in files}
     current = files[0]
     for line in answer.stdout.splitlines():

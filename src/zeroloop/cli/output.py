@@ -40,6 +40,11 @@ def print_json_line(value: Any) -> None:
     click.echo(json.dumps(plain(value), ensure_ascii=False))
 
 
+def counted(count: int, noun: str) -> str:
+    """Write a count and what it counts: `1 round`, `2 rounds`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Align columns by their widest cell; numbers stand to the right."""
     cells = [[_cell(cell) for cell in row] for row in rows]

@@ -18,6 +18,12 @@ def test_the_closing_lines_say_what_came_of_it_and_where_to_go() -> None:
     ]
 
 
+def test_one_round_is_not_several() -> None:
+    lines = closing_lines(facts_of(recorded_run(rounds=1)), "runs/latest", report=True)
+
+    assert ": 1 round, " in lines[0]
+
+
 def test_a_settled_change_is_told_and_an_unsettled_one_is_not_oversold() -> None:
     risen = heldout_lines({Kind.DEDUCTION: change(60)})
     open_ = heldout_lines({Kind.DEDUCTION: change(3)})

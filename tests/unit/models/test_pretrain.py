@@ -1,17 +1,20 @@
 """Pretraining is repeatable, and goes on where it stopped."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from models.recipe import pretrain as pretrain_module
 from models.recipe.batches import batches, learning_rate_ratio
 from models.recipe.muon import orthogonal
 from models.recipe.pretrain import (
     Pretraining,
     build_model,
     pretrain,
+    recipe_digest,
     save_checkpoint,
 )
 from models.recipe.settings import FINISHING, PRETRAINING, RecipeSettings
@@ -54,6 +57,16 @@ def test_a_checkpoint_of_another_recipe_is_left_aside(tmp_path):
     other = replace(SETTINGS, seed=1)
     save_checkpoint(Pretraining(build_model(other, TOKENIZER), other), tmp_path / "other.pt")
     assert_equal(trained(tmp_path / "whole.pt"), trained(tmp_path / "other.pt"))
+
+
+def test_a_changed_grammar_is_another_recipe(tmp_path, monkeypatch):
+    before = recipe_digest(SETTINGS)
+    shutil.copytree(Path(pretrain_module.__file__).parent, tmp_path / "recipe")
+    monkeypatch.setattr(pretrain_module, "__file__", str(tmp_path / "recipe" / "pretrain.py"))
+    assert recipe_digest(SETTINGS) == before
+    with (tmp_path / "recipe" / "programs.py").open("a") as grammar:
+        grammar.write("# another\n")
+    assert recipe_digest(SETTINGS) != before
 
 
 def test_the_loss_falls(tmp_path):

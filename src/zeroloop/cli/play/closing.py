@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from zeroloop.cli.durations import short
 from zeroloop.cli.facts import RunFacts
+from zeroloop.cli.output import counted
 from zeroloop.cli.play.progress import KINDS
 from zeroloop.cli.summary import duration_s
 from zeroloop.core.heldout import Change
@@ -22,7 +23,8 @@ def closing_lines(facts: RunFacts, shown: str, *, report: bool) -> list[str]:
     """
     rounds, tasks = len(facts.played), len(facts.invented)
     done = f"done in {short(duration_s(facts))}"
-    lines = [f"{done}: {rounds} rounds, {tasks} tasks, weights v{facts.weights_version}"]
+    played = f"{counted(rounds, 'round')}, {counted(tasks, 'task')}"
+    lines = [f"{done}: {played}, weights v{facts.weights_version}"]
     lines += heldout_lines(facts.changes())
     if report:
         lines.append(f"  report     {shown}/report.html")

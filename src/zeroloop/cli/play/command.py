@@ -17,6 +17,7 @@ from zeroloop.cli.facts import RunFacts
 from zeroloop.cli.folders import LATEST, RunFolder, find_run, list_runs
 from zeroloop.cli.local import SERVICE_PACKAGES
 from zeroloop.cli.machine import this_machine
+from zeroloop.cli.output import counted
 from zeroloop.cli.play.closing import closing_lines, stopped_lines
 from zeroloop.cli.play.progress import Progress
 from zeroloop.cli.play.screen import screen
@@ -157,7 +158,7 @@ def _introduce(wanted: PlaySettings, resumed: RunFolder | None) -> None:
     set_here = ", ".join(f"{name} {value}" for name, value in wanted.settings.items())
     set_text = f"; set here: {set_here}" if set_here else ""
     name = wanted.preset_in_force
-    rounds = f"{wanted.rounds} rounds, seed {wanted.seed}"
+    rounds = f"{counted(wanted.rounds, 'round')}, seed {wanted.seed}"
     click.echo(f"  settings   {rounds}, preset {name}{set_text}")
     changed = departures(wanted.algorithm, preset(name))
     if changed:

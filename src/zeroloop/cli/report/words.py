@@ -5,6 +5,7 @@ from pathlib import Path
 
 from zeroloop.cli.durations import rough
 from zeroloop.cli.facts import RunFacts
+from zeroloop.cli.output import counted
 from zeroloop.cli.report.charts import points
 from zeroloop.cli.summary import duration_s
 from zeroloop.core.heldout import Change
@@ -24,16 +25,17 @@ GLOSSARY = (
 def headline(facts: RunFacts) -> str:
     """The run in one line."""
     rounds, tasks = len(facts.played), len(facts.invented)
-    return f"{rounds} rounds of self-play, {number(tasks)} tasks, no training data"
+    return f"{counted(rounds, 'round')} of self-play, {number(tasks)} tasks, no training data"
 
 
 def lead(facts: RunFacts) -> str:
     """What happened, for a person who was not there."""
     model = Path(facts.run.spec.model).name
     played, spent = len(facts.played), rough(duration_s(facts))
+    rounds = "its only round" if played == 1 else f"each of {played} rounds"
     return (
-        f"The language model <b>{escape(model)}</b> taught itself for {spent}. In each of "
-        f"{played} rounds it invented programming tasks; a sandbox ran them and kept those that "
+        f"The language model <b>{escape(model)}</b> taught itself for {spent}. In "
+        f"{rounds} it invented programming tasks; a sandbox ran them and kept those that "
         "work. The model tried to solve them, and learned from the outcome: solving "
         "correctly paid, and so did inventing tasks that are neither trivial nor impossible. "
         "But for one trivial program to begin with, nobody gave it a task or an answer."
