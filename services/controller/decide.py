@@ -150,13 +150,13 @@ def decide(observed: Observed, spec: Spec) -> list[Action]:
     if spec.suspend:
         return [Pause()]
     if observed.services is Services.BROKEN:
-        return [Halt(Reason.SERVICES_BROKEN, "a service cannot be started; see its log")]
+        return [Halt(Reason.SERVICES_BROKEN, "a service cannot be started")]
     if observed.services is not Services.READY:
         return [EnsureServices()]
     if observed.round_index > spec.rounds:
         return [Play(spec.rounds, Step.EVALUATE)]
     if observed.trainer is Trainer.REFUSED:
-        message = "the trainer refused its settings or its data; see its log"
+        message = "the trainer refused its settings or its data"
         return [Halt(Reason.TRAINING_REFUSED, message)]
     if observed.steps_missing:
         return _play(observed, spec)
@@ -183,7 +183,7 @@ def _play(observed: Observed, spec: Spec) -> list[Action]:
 def _train(observed: Observed, spec: Spec) -> list[Action]:
     version, failures = observed.round_index, observed.trainer_failures
     if failures > spec.trainer_failures_max:
-        message = f"round {version} failed to train {failures} times; see the trainer's log"
+        message = f"round {version} is not trained after {failures} failed attempts"
         return [Halt(Reason.TRAINING_FAILED, message)]
     if observed.trainer is Trainer.RUNNING:
         return [AwaitWeights(version)]

@@ -351,7 +351,8 @@ class Runs:
                 book.set_condition(ConditionType.WEIGHTS_SYNCED, status=False, reason=ended.reason)
                 book.set_phase(Phase.DEGRADED, message)
             case Halt(reason, message):
-                self._fail(book, reason, problem or message)
+                why = problem or f"see {book.folder.logs}"
+                self._fail(book, reason, f"{message}: {why}")
 
     def _fail(self, book: RunBook, reason: str, message: str) -> None:
         book.emit(EventType.WARNING, message)

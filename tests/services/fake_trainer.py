@@ -2,13 +2,15 @@
 
 It keeps the trainer's promises: it leases the oldest batch, publishes before it
 acknowledges, and goes on after a crash where the registry says. Unknown flags are ignored.
-It dies once between the two in the round that `DIES_IN_ROUND` names.
+It dies once between the two in the round that `DIES_IN_ROUND` names, and ends at its first
+batch with the words of `ENDS_SAYING`.
 """
 
 import argparse
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 
 from services._server.parent import end_with_parent
@@ -22,6 +24,7 @@ from zeroloop.weights_folder import building, seal, verify
 
 LEASE_S = 3.0
 DIES_IN_ROUND = "FAKE_TRAINER_DIES_IN_ROUND"
+ENDS_SAYING = "FAKE_TRAINER_ENDS_SAYING"
 
 
 async def main(flags: argparse.Namespace) -> None:
@@ -49,6 +52,9 @@ async def serve(buffer: BufferClient, flags: argparse.Namespace) -> None:
         )
         if leased is None:
             continue
+        if words := os.environ.get(ENDS_SAYING):
+            print(f"zeroloop trainer: {words}", file=sys.stderr)
+            sys.exit(os.EX_TEMPFAIL)
         sequences = 0
         _, stream = await buffer.batches.get(flags.run, leased.batch.round)
         async for _ in stream:

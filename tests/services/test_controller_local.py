@@ -29,7 +29,7 @@ from services.controller.run_spans import RunSpans
 from services.controller.runs import RunPlatform, Runs
 from services.controller.servicer import RunServicer
 from services.controller.store import RunStore
-from tests.services.fake_trainer import DIES_IN_ROUND
+from tests.services.fake_trainer import DIES_IN_ROUND, ENDS_SAYING
 from tests.services.test_controller_processes import gone, is_alive, until
 from zeroloop.client.buffer import BufferClient
 from zeroloop.client.channel import open_channel
@@ -243,6 +243,20 @@ async def test_promoted_weights_outlive_the_newest_ones(tmp_path: Path) -> None:
 
     kept = sorted(path.name for path in (tmp_path / "runs" / "r" / "weights").iterdir())
     assert kept == ["0", "1", "4", "5"]
+
+
+async def test_what_a_trainer_says_when_it_ends_is_what_the_user_reads(tmp_path: Path) -> None:
+    async with machine(tmp_path, **{ENDS_SAYING: "no space left to write there"}) as here:
+        await here.runs.create("r", spec(2, **{"training.failures_max": 1}), "q")
+        await here.until("r", Phase.COMPLETED, Phase.FAILED)
+
+        failed = here.runs.get("r").status.condition(ConditionType.FAILED)
+        assert failed is not None
+        assert failed.message == (
+            "round 1 is not trained after 2 failed attempts: no space left to write there"
+        )
+    warnings = [event["message"] for event in here.events("r") if event["type"] == "warning"]
+    assert warnings[0] == "trainer ended unasked with code 75: no space left to write there"
 
 
 async def test_a_trainer_that_refuses_its_settings_stops_the_run_with_its_own_words(

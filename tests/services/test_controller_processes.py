@@ -83,12 +83,12 @@ async def kept(keeper: Keeper) -> AsyncIterator[None]:
 
 
 async def test_a_service_that_is_killed_comes_back_where_it_was(tmp_path: Path) -> None:
-    deaths: list[tuple[str, int]] = []
+    deaths: list[tuple[str, int, str]] = []
 
     async def make(port: int) -> Command:
         return buffer_command(tmp_path, port)
 
-    keeper = Keeper("buffer", make, PATIENT, lambda name, code: deaths.append((name, code)))
+    keeper = Keeper("buffer", make, PATIENT, lambda *death: deaths.append(death))
     async with kept(keeper):
         assert await keeper.settled() is State.READY
         address, first = keeper.address, keeper.pid
@@ -96,7 +96,7 @@ async def test_a_service_that_is_killed_comes_back_where_it_was(tmp_path: Path) 
         await until(lambda: keeper.pid != first and keeper.state is State.READY)
 
         assert keeper.address == address
-        assert deaths == [("buffer", -signal.SIGKILL)]
+        assert deaths == [("buffer", -signal.SIGKILL, "")]
         last = keeper.pid
 
     assert await gone(last)

@@ -42,8 +42,8 @@ Make = Callable[[int], Awaitable[Command]]
 """Makes the command afresh for every start, because what it serves may have moved on. Takes
 the port: 0 at first, then always the same, so that whoever calls the service finds it again."""
 
-OnDeath = Callable[[str, int], None]
-"""Is told the name of a service that ended unasked, and its exit code."""
+OnDeath = Callable[[str, int, str], None]
+"""Is told the name of a service that ended unasked, its exit code and its last words."""
 
 
 class Keeper:
@@ -79,7 +79,7 @@ class Keeper:
             code = await self._live()
             if self.state is State.BROKEN:
                 return
-            self._on_death(self.name, code)
+            self._on_death(self.name, code, self._process.last_words() if self._process else "")
             deaths.append(clock())
             while deaths and clock() - deaths[0] > self._policy.window_s:
                 deaths.popleft()

@@ -208,10 +208,11 @@ class LocalPlatform:
                 return await weights.get(run.name, run.status.weights_version)
         return None
 
-    def _on_death(self, name: str, code: int) -> None:
-        then = "see its log" if code == EXIT_CONFIG else "it is started again"
-        message = f"{name} ended unasked with code {code}; {then}"
-        self._book.emit(EventType.WARNING, message)
+    def _on_death(self, name: str, code: int, last_words: str) -> None:
+        if code == EXIT_CONFIG:
+            return  # It refuses its settings, and the run ends with its words.
+        why = f": {last_words}" if last_words else ""
+        self._book.emit(EventType.WARNING, f"{name} ended unasked with code {code}{why}")
 
     # ---- playing
 

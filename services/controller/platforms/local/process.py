@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,8 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.05
 HEALTH_DEADLINE_S = 2.0
-LOG_TAIL_CHARS = 1_000
+LOG_TAIL_BYTES = 8_000
+_OWN_WORDS = re.compile(r"zeroloop \w+: (.+)")
 
 EXIT_CONFIG = 64
 """A setting or input is wrong; starting again cannot help."""
@@ -46,9 +48,12 @@ class Command:
 class Process:
     """A running child, leader of a process group of its own, so that Ctrl-C is not for it."""
 
-    def __init__(self, command: Command, process: asyncio.subprocess.Process) -> None:
+    def __init__(
+        self, command: Command, process: asyncio.subprocess.Process, log_start: int
+    ) -> None:
         self.command = command
         self._process = process
+        self._log_start = log_start
         self._started_s = time.monotonic()
 
     @classmethod
@@ -63,6 +68,7 @@ class Process:
             command.address_file.parent.mkdir(parents=True, exist_ok=True)
             command.address_file.unlink(missing_ok=True)
         with command.log.open("ab") as log:
+            log_start = log.tell()
             try:
                 process = await asyncio.create_subprocess_exec(
                     *command.arguments,
@@ -75,7 +81,7 @@ class Process:
                 )
             except OSError as error:
                 raise ConfigError(f"cannot start {command.name}: {error}") from error
-        return cls(command, process)
+        return cls(command, process, log_start)
 
     @property
     def pid(self) -> int:
@@ -152,21 +158,28 @@ class Process:
         await self._process.wait()
 
     def last_words(self) -> str:
-        """The end of its log."""
-        with contextlib.suppress(OSError):
-            return self.command.log.read_text("utf-8", errors="replace")[-LOG_TAIL_CHARS:].strip()
-        return ""
+        """Why it ended, as it said itself; empty if it did not say."""
+        said = [match[1] for match in map(_OWN_WORDS.match, self.log_tail()) if match]
+        return said[-1] if said else ""
+
+    def log_tail(self) -> list[str]:
+        """The last lines of its log, those of earlier processes left out."""
+        with contextlib.suppress(OSError), self.command.log.open("rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(max(self._log_start, size - LOG_TAIL_BYTES))
+            return log.read().decode("utf-8", errors="replace").splitlines()
+        return []
 
     def _raise_if_ended(self) -> None:
         code = self._process.returncode
         if code is None:
             return
-        last_line = (self.last_words().splitlines() or [""])[-1]
+        why = self.last_words() or (self.log_tail() or [""])[-1]
         if code == EXIT_CONFIG:
-            raise ConfigError(f"{self.command.name} does not start: {last_line}")
+            raise ConfigError(f"{self.command.name} does not start: {why}")
         raise UnavailableError(
             f"{self.command.name} ended with code {code} at its start; see {self.command.log}: "
-            f"{last_line}"
+            f"{why}"
         )
 
     def _signal_group(self, number: signal.Signals) -> None:

@@ -43,12 +43,9 @@ class LocalTrainer:
 
     @property
     def problem(self) -> str:
-        """Why it refuses to train, in its own words; empty if it does not."""
-        if self._process is None or self.state is not Trainer.REFUSED:
-            return ""
-        lines = self._process.last_words().splitlines()
-        own = [line for line in lines if line.startswith("zeroloop trainer:")]
-        return (own or lines or [""])[-1]
+        """Why the newest attempt ended badly, in its own words; empty if it did not say."""
+        ended_badly = self.state in (Trainer.REFUSED, Trainer.FAILED)
+        return self._process.last_words() if self._process and ended_badly else ""
 
     @property
     def pid(self) -> int:
@@ -99,5 +96,5 @@ class LocalTrainer:
         code = await process.wait()
         if code != EXIT_DONE:
             self.failures += 1
-            self._on_death("trainer", code)
+            self._on_death("trainer", code, process.last_words())
         self.ended.set()
