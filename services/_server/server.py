@@ -120,8 +120,8 @@ def _listen(server: grpc.aio.Server, host: str, port: int) -> str:
         bound = server.add_insecure_port(f"{host}:{port}")
     except RuntimeError as error:
         raise ConfigError(
-            f"cannot listen on {host}:{port}: {error}; if another process has the port, choose "
-            "another one with --port, or 0 for a free one"
+            f"cannot listen on {host}:{port}: another process has the port, or the address is not "
+            "this machine's; choose another one with --port, or 0 for a free one"
         ) from error
     return f"{host}:{bound}"
 

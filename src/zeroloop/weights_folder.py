@@ -38,6 +38,7 @@ MANIFEST_BYTES_MAX = 4 * 1024 * 1024
 PROBE_BYTES_MAX = 16 * 1024 * 1024
 
 _CHUNK_BYTES = 1024 * 1024
+_REMEDY = "restore the file or publish the version again"
 
 _BUILDING = ".building-"
 
@@ -141,7 +142,7 @@ def verify(folder: Path, expected_digest: str | None = None) -> VerifiedVersion:
         # An engine may read any file of the folder, also one that nobody vouches for.
         raise CorruptDataError(
             f"{folder} holds {sorted(unnamed)}, which {MANIFEST_NAME} does not name; "
-            "publish the version again"
+            "remove them or publish the version again"
         )
     size_bytes = manifest_bytes + sum(stated.size_bytes for stated in manifest.files.values())
     return VerifiedVersion(folder, manifest, digest, size_bytes, _read_probe(folder, manifest))
@@ -174,29 +175,26 @@ def read_manifest(folder: Path, expected_digest: str | None) -> tuple[Manifest, 
     digest = manifest_digest(content)
     if expected_digest is not None and digest != expected_digest:
         raise CorruptDataError(
-            f"{path} has SHA-256 {digest}, the registry says {expected_digest}; "
-            "publish the version again"
+            f"{path} has SHA-256 {digest}, the registry says {expected_digest}; {_REMEDY}"
         )
     try:
         return parse_manifest(content), digest, len(content)
     except ValueError as error:
-        raise CorruptDataError(f"{path}: {error}; publish the version again") from error
+        raise CorruptDataError(f"{path}: {error}; {_REMEDY}") from error
 
 
 def _verify_file(path: Path, stated: FileDigest) -> None:
     if not path.is_file():
-        raise CorruptDataError(f"{path} is missing; publish the version again")
+        raise CorruptDataError(f"{path} is missing; {_REMEDY}")
     size_bytes = path.stat().st_size
     if size_bytes != stated.size_bytes:
         raise CorruptDataError(
-            f"{path} has {size_bytes} bytes, its manifest says {stated.size_bytes}; "
-            "publish the version again"
+            f"{path} has {size_bytes} bytes, its manifest says {stated.size_bytes}; {_REMEDY}"
         )
     found = digest_file(path)
     if found != stated:
         raise CorruptDataError(
-            f"{path} has SHA-256 {found.sha256}, its manifest says {stated.sha256}; "
-            "publish the version again"
+            f"{path} has SHA-256 {found.sha256}, its manifest says {stated.sha256}; {_REMEDY}"
         )
 
 

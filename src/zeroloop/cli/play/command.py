@@ -28,7 +28,7 @@ from zeroloop.cli.settings import PlaySettings, resolve, settings_file
 from zeroloop.cli.source import BUFFER_PACKAGES
 from zeroloop.core.presets import departures, preset
 from zeroloop.core.runs import Phase
-from zeroloop.errors import ConfigError, ZeroloopError
+from zeroloop.errors import ConfigError, NotFoundError, ZeroloopError
 
 ENGINE_PACKAGES = ("vllm", "torch", "deepspeed", "transformers")
 EXIT_FAILED = 1
@@ -180,6 +180,8 @@ def _close(ended: Ended, environ: Mapping[str, str]) -> int:
     facts: RunFacts | None = None
     try:
         facts = asyncio.run(write_report(ended.folder, environ))
+    except NotFoundError:
+        pass  # It ended before anything was stored; what comes next says why.
     except ZeroloopError as error:
         click.echo(f"warning: no report: {error}", err=True)
     if ended.phase is not Phase.COMPLETED:
