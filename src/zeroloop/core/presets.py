@@ -55,7 +55,10 @@ PRESETS: dict[str, Preset] = {
             "references": Override(2, "more examples do not fit the model's context"),
             "num_inputs": Override(6, "ten inputs do not fit the model's context"),
             "cpu_limit_s": Override(1.0, "its programs run in milliseconds; loops end sooner"),
-            "learning_rate": Override(3e-4, "a small model needs larger steps"),
+            "learning_rate": Override(2e-4, "a small model needs larger steps"),
+            "train_on_mc_rollouts": Override(
+                value=True, why="eight times the answers to learn from, already sampled and judged"
+            ),
         },
     ),
 }

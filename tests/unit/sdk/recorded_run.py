@@ -82,7 +82,7 @@ def _run(rounds: int, tasks: int) -> Run:
             rounds=rounds,
             preset="seedling",
             seed=7,
-            settings={"rollouts": ROLLOUTS, "train_on_mc_rollouts": True},
+            settings={"rollouts": ROLLOUTS, "paper_eq4": True},
         ),
         status=RunStatus(
             phase=Phase.COMPLETED,
@@ -96,7 +96,7 @@ def _run(rounds: int, tasks: int) -> Run:
         created_at=BEGAN,
         effective_settings={
             **PRESETS["seedling"]
-            .settings.with_changes({"train_on_mc_rollouts": True})
+            .settings.with_changes({"paper_eq4": True})
             .to_mapping(),
             "pipeline.overlap": True,
         },
