@@ -178,6 +178,14 @@ class Trainer:
         store = self._store
         if store is None:
             return self._advance(work)
+        try:
+            return self._serve_leased(store, work)
+        except Exception:
+            # The next attempt need not wait until the lease runs out.
+            store.release(work.lease_token)
+            raise
+
+    def _serve_leased(self, store: Store, work: Work) -> bool:
         with (
             store.keep(work.lease_token),
             telemetry.training(work.batch, ranks=self._group.ranks, replay=False),

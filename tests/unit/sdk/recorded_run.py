@@ -95,9 +95,7 @@ def _run(rounds: int, tasks: int) -> Run:
         ),
         created_at=BEGAN,
         effective_settings={
-            **PRESETS["seedling"]
-            .settings.with_changes({"paper_eq4": True})
-            .to_mapping(),
+            **PRESETS["seedling"].settings.with_changes({"paper_eq4": True}).to_mapping(),
             "pipeline.overlap": True,
         },
     )

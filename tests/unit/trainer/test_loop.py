@@ -30,6 +30,10 @@ class FaultyStore(MemoryStore):
     """Dies before or after a write, as a process can."""
 
     fault: Callable[[str], None] = staticmethod(lambda _: None)
+    released: str = ""
+
+    def release(self, lease_token: str) -> None:
+        self.released = lease_token
 
     def publish(self, weights: Weights) -> None:
         self.fault("publish")
@@ -240,11 +244,13 @@ def test_a_checkpoint_that_cannot_be_written_leaves_nothing(
             raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 6 vs 1")
 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free_bytes))
+    store = store_of(1)
 
     with pytest.raises(OSError, match="checkpoints") as caught:
-        trainer_of(tmp_path, store_of(1), HistoryLearner(fail), last=1).run()
+        trainer_of(tmp_path, store, HistoryLearner(fail), last=1).run()
 
     assert caught.value.errno == code
+    assert store.released == "1", "the next attempt waits for the lease"
     assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
