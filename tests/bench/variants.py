@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from tests.bench.report import Row, write
 from tests.bench.rounds import ended, events_in
@@ -34,8 +35,20 @@ def costs_s(rounds: int, folder: Path, options: Sequence[str]) -> list[float]:
         *("--runs-dir", str(folder), "--set", "evaluate.enabled=false", *options),
     ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    over = ended(events_in(folder / "bench" / "events.jsonl"))[1:]
-    return [1000 * each["figures"]["wall_s"] / each["figures"]["tokens"] for each in over]
+    events = events_in(folder / "bench" / "events.jsonl")
+    return [
+        1000 * over["figures"]["wall_s"] / tokens_of(events, over["round"])
+        for over in ended(events)[1:]
+    ]
+
+
+def tokens_of(events: list[dict[str, Any]], round_index: int) -> float:
+    """What was sampled in all stages of a round."""
+    return sum(
+        event["figures"]["tokens"]
+        for event in events
+        if event["type"] == "stage" and event["round"] == round_index
+    )
 
 
 def main(arguments: list[str]) -> int:
