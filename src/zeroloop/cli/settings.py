@@ -9,7 +9,7 @@ A file looks like this; every name is optional, unknown ones are refused:
     seed = 7
     name = "first"              # default: made up
     heldout = "heldout.jsonl"   # default: the model folder's
-    deterministic = false       # same seed, same machine, same bits; slower
+    deterministic = false       # same seed, same machine, same bits; 3 % slower
     runs_dir = "runs"
 
     [settings]                  # over the preset's; docs/reference/settings.md lists them
