@@ -83,7 +83,11 @@ async def test_every_round_is_trained_and_served(played: Controller) -> None:
     run = await played.client.get_run("clean")
     assert run.status.weights_version == ROUNDS
     for known in rounds[1:]:
-        assert known.metrics[figures.SEQUENCES] == 6 * SMALL["samples_per_group"]
+        rewarded = known.stage(Stage.REWARD)
+        assert rewarded is not None
+        assert known.metrics[figures.SEQUENCES] == rewarded.records
+        # Proposals and solutions, and the attempts at every valid proposal.
+        assert rewarded.records > 6 * SMALL["samples_per_group"]
         assert known.metrics[figures.ADMITTED] > 0
 
 
