@@ -13,7 +13,7 @@ PYTEST := $(PY) -m pytest -q
 ROUNDS ?= 14
 RUN ?=
 
-.PHONY: help setup demo learn test test-unit test-services test-engine test-hostile bench lint format check protos settings-reference lock seedling images clean
+.PHONY: help setup demo learn test test-unit test-services test-engine test-hostile test-cluster cluster cluster-down bench lint format check protos settings-reference lock seedling images clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -47,6 +47,16 @@ test-engine: setup ## Real vLLM, DeepSpeed and gVisor, up to whole rounds.
 
 test-hostile: setup ## Hostile programs against the real sandbox.
 	$(PYTEST) --timeout 600 tests/hostile
+
+test-cluster: setup ## Real Kubernetes on this machine (root; the first time builds it).
+	@$(PY) -m tests.cluster build
+	$(PYTEST) --timeout 600 tests/cluster
+
+cluster: setup ## Start that Kubernetes and leave it running.
+	@$(PY) -m tests.cluster up
+
+cluster-down: ## Stop it.
+	@$(PY) -m tests.cluster down
 
 bench: setup ## Measure; writes build/bench/*.json (slow, quiet machine wanted).
 	$(PY) -m tests.bench

@@ -1,0 +1,96 @@
+"""Every program of the cluster: which Go module pins it and how it is built.
+
+A module is a folder here with a go.mod and a go.sum; the version of a program is in its go.mod and
+nowhere else. One module per project, because each project was released with its own set of
+dependencies.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+GVISOR = HERE.parents[2] / "tools" / "gvisor"
+"""Pins gVisor for the whole project: the cluster runs what the sandbox runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One program: a package of the Go module in a folder."""
+
+    name: str
+    module: Path
+    package: str
+    variables: tuple[str, ...] = ()
+    """`package.name=value` for the linker."""
+
+
+def pinned(module: Path, requirement: str) -> str:
+    """Return the version that a module's go.mod requires.
+
+    Raises:
+        LookupError: It does not require that.
+    """
+    found = re.search(
+        rf"^(?:require)?\s*{re.escape(requirement)} (v\S+)",
+        (module / "go.mod").read_text(),
+        re.MULTILINE,
+    )
+    if found is None:
+        raise LookupError(f"{module}/go.mod does not require {requirement}")
+    return found[1]
+
+
+def _kubernetes(name: str) -> Program:
+    module = HERE / "kubernetes"
+    version = pinned(module, "k8s.io/kubernetes")
+    major, minor, _ = version.removeprefix("v").split(".", 2)
+    base = "k8s.io/component-base/version"
+    # Without these the API server calls itself v0.0.0 and clients refuse it.
+    stamps = (f"gitVersion={version}", f"gitMajor={major}", f"gitMinor={minor}")
+    return Program(
+        name, module, f"k8s.io/kubernetes/cmd/{name}", tuple(f"{base}.{stamp}" for stamp in stamps)
+    )
+
+
+def _containerd(name: str) -> Program:
+    package = f"github.com/containerd/containerd/v2/cmd/{name}"
+    return Program(name, HERE / "containerd", package)
+
+
+RUNSC = Program(
+    "runsc",
+    GVISOR,
+    "gvisor.dev/gvisor/runsc",
+    # Exactly as tools/gvisor/install builds it, so that Go's cache has it already.
+    (
+        "gvisor.dev/gvisor/runsc/version.version="
+        + pinned(GVISOR, "gvisor.dev/gvisor").removeprefix("v0.0.0-"),
+    ),
+)
+
+CLUSTER = (
+    Program("etcd", HERE / "etcd", "go.etcd.io/etcd/server/v3"),
+    _kubernetes("kube-apiserver"),
+    _kubernetes("kube-controller-manager"),
+    _kubernetes("kube-scheduler"),
+    _kubernetes("kubelet"),
+    _kubernetes("kube-proxy"),
+    _kubernetes("kubectl"),
+    _containerd("containerd"),
+    _containerd("containerd-shim-runc-v2"),
+    _containerd("ctr"),
+    RUNSC,
+    Program("containerd-shim-runsc-v1", HERE / "gvisor", "."),
+    Program("pause", HERE / "pause", "."),
+    Program("coredns", HERE / "coredns", "github.com/coredns/coredns"),
+    Program("helm", HERE / "helm", "helm.sh/helm/v4/cmd/helm"),
+    # Nodes that only claim to exist, for instance with GPUs.
+    Program("kwok", HERE / "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+)
+"""What a running cluster and its tests need."""
+
+KSERVE = Program("kserve-manager", HERE / "kserve", "github.com/kserve/kserve/cmd/manager")
+"""KServe's controller: several minutes to build, so only when it is asked for."""
+
+ALL = (*CLUSTER, KSERVE)
