@@ -178,23 +178,20 @@ class Trainer:
         store = self._store
         if store is None:
             return self._advance(work)
+        served = False
         try:
-            return self._serve_leased(store, work)
-        except Exception:
-            # The next attempt need not wait until the lease runs out.
-            store.release(work.lease_token)
-            raise
-
-    def _serve_leased(self, store: Store, work: Work) -> bool:
-        with (
-            store.keep(work.lease_token),
-            telemetry.training(work.batch, ranks=self._group.ranks, replay=False),
-        ):
-            if not self._advance(work):
+            with (
+                store.keep(work.lease_token),
+                telemetry.training(work.batch, ranks=self._group.ranks, replay=False),
+            ):
+                if self._advance(work):
+                    self._ack(store, work.lease_token, self._progress.metrics)
+                    served = True
+        finally:
+            if not served:
+                # The next attempt need not wait until the lease runs out.
                 store.release(work.lease_token)
-                return False
-            self._ack(store, work.lease_token, self._progress.metrics)
-            return True
+        return served
 
     def _advance(self, work: Work) -> bool:
         """Bring the weights to this batch's round and publish them."""

@@ -79,11 +79,8 @@ class Player:
 
     async def round_index(self) -> int:
         """First round that is not over."""
-        try:
-            seeds = await self.game.buffer.rounds.get(self.game.run, 0)
-        except NotFoundError:
-            return 0
-        if seeds.state is RoundState.OPEN:
+        seeds = await self._opened(0)
+        if seeds is None or seeds.state is RoundState.OPEN:
             return 0
         return min(await self.served()) + 1
 
@@ -101,11 +98,8 @@ class Player:
 
     async def trained(self, round_index: int) -> bool:
         """Whether the trainer has published a round's weights and reported its figures."""
-        try:
-            known = await self.game.buffer.rounds.get(self.game.run, round_index)
-        except NotFoundError:
-            return False
-        return known.state is RoundState.TRAINED
+        known = await self._opened(round_index)
+        return known is not None and known.state is RoundState.TRAINED
 
     async def missing_steps(self, round_index: int) -> tuple[Step, ...]:
         """Steps of a round without a stored output."""
@@ -113,11 +107,8 @@ class Player:
 
     async def evaluated(self, round_index: int) -> bool:
         """Whether the evaluation of a round is stored."""
-        try:
-            known = await self.game.buffer.rounds.get(self.game.run, round_index)
-        except NotFoundError:
-            return False
-        return known.stage(Stage.EVALUATE) is not None
+        known = await self._opened(round_index)
+        return known is not None and known.stage(Stage.EVALUATE) is not None
 
     async def play(self, round_index: int, step: Step) -> None:
         """Play and store a step.
@@ -192,6 +183,13 @@ class Player:
     def close(self) -> None:
         """The run is left."""
         self._trace.end()
+
+    async def _opened(self, round_index: int) -> Round | None:
+        """What is stored of a round; None before it is opened."""
+        try:
+            return await self.game.buffer.rounds.get(self.game.run, round_index)
+        except NotFoundError:
+            return None
 
     def _make_game(self, heldout: Sequence[HeldOut], context_tokens: int) -> Game:
         algorithm, play = self._settings.algorithm, self._settings.play

@@ -60,15 +60,19 @@ def role_of(command: str) -> str:
     return "sandbox" if "runsc" in command else "other"
 
 
+def play_command(rounds: int, folder: Path, *options: str) -> list[str]:
+    """Play the seedling below `folder` as the run `bench`, without evaluation."""
+    return [
+        *(sys.executable, "-m", "zeroloop.cli", "play", "--model", "models/seedling"),
+        *("--preset", "seedling", "--rounds", str(rounds), "--name", "bench"),
+        *("--runs-dir", str(folder), "--set", "evaluate.enabled=false", *options),
+    ]
+
+
 def play(rounds: int, folder: Path) -> tuple[float, list[dict[str, Any]], list[dict[str, float]]]:
     """Play a run; return its start, its events and the memory after each round."""
     started = time.time()
-    command = [
-        *(sys.executable, "-m", "zeroloop.cli", "play", "--model", "models/seedling"),
-        *("--preset", "seedling", "--rounds", str(rounds), "--name", "bench"),
-        *("--runs-dir", str(folder), "--set", "evaluate.enabled=false"),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(play_command(rounds, folder), stdout=subprocess.DEVNULL)
     memory: list[dict[str, float]] = []
     path = folder / "bench" / "events.jsonl"
     try:

@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from tests.bench.report import Row, write
-from tests.bench.rounds import ended, events_in
+from tests.bench.rounds import ended, events_in, play_command
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "overlap": (),
@@ -29,12 +29,7 @@ REPEATS = 2
 
 def costs_s(rounds: int, folder: Path, options: Sequence[str]) -> list[float]:
     """Seconds of each round for a thousand sampled tokens; the first round warms up."""
-    command = [
-        *(sys.executable, "-m", "zeroloop.cli", "play", "--model", "models/seedling"),
-        *("--preset", "seedling", "--rounds", str(rounds), "--name", "bench"),
-        *("--runs-dir", str(folder), "--set", "evaluate.enabled=false", *options),
-    ]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(play_command(rounds, folder, *options), check=True, stdout=subprocess.DEVNULL)
     events = events_in(folder / "bench" / "events.jsonl")
     return [
         1000 * over["figures"]["wall_s"] / tokens_of(events, over["round"])

@@ -1,14 +1,12 @@
 """Starting a cluster: from an empty folder to a node that is Ready."""
 
-import fcntl
 import json
 import os
 import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,7 +68,7 @@ def _start(
 ) -> Cluster:
     began_s = time.monotonic()
     # Two clusters that start at once must not choose the same addresses.
-    with _locked(cache / "cluster" / "network.lock"):
+    with build.locked(cache / "cluster" / "network.lock"):
         chosen = network.choose(network.taken_by_host())
         settings = {
             "block": str(chosen.block),
@@ -173,14 +171,6 @@ def _node_is_ready(cluster: Cluster) -> bool:
         return False
     conditions = {entry["type"]: entry["status"] for entry in node["status"]["conditions"]}
     return conditions.get("Ready") == "True" and not node["spec"].get("taints")
-
-
-@contextmanager
-def _locked(path: Path) -> Generator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 DNS_PORTS: Final = (("dns", "UDP"), ("dns-tcp", "TCP"))

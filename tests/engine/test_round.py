@@ -82,12 +82,14 @@ async def test_every_round_is_trained_and_served(played: Controller) -> None:
     assert [weights.version for weights in versions] == list(range(ROUNDS, -1, -1))
     run = await played.client.get_run("clean")
     assert run.status.weights_version == ROUNDS
+    rollouts = run.effective_settings["rollouts"]
     for known in rounds[1:]:
-        rewarded = known.stage(Stage.REWARD)
-        assert rewarded is not None
-        assert known.metrics[figures.SEQUENCES] == rewarded.records
-        # Proposals and solutions, and the attempts at every valid proposal.
-        assert rewarded.records > 6 * SMALL["samples_per_group"]
+        # Proposals and solutions, and the attempts at every valid proposal that is not held out.
+        estimates = known.stage(Stage.ESTIMATE)
+        assert estimates is not None
+        tasks = estimates.records / (1 + rollouts) - known.metrics.get(figures.HELDOUT_PROPOSED, 0)
+        sequences = 6 * SMALL["samples_per_group"] + rollouts * tasks
+        assert known.metrics[figures.SEQUENCES] == sequences
         assert known.metrics[figures.ADMITTED] > 0
 
 

@@ -117,8 +117,7 @@ def place(program: Program, cache: Path, go: Go) -> Path:
 def _build_one(program: Program, target: Path, go: Go) -> float:
     """Return how long it took, in seconds; next to nothing if another process was faster."""
     began_s = time.monotonic()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(target.parent / ".lock"):
+    with locked(target.parent / ".lock"):
         if target.exists():
             return time.monotonic() - began_s
         scratch = target.parent / f".{target.name}.new"
@@ -149,8 +148,9 @@ def _command(program: Program, output: Path, go: Go) -> list[str]:
 
 
 @contextmanager
-def _locked(path: Path) -> Generator[None]:
+def locked(path: Path) -> Generator[None]:
     """Hold a lock between processes; the kernel lets go of it when the holder ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
