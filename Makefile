@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
+# Tests are compiled once, not by every process that runs some of them.
+unexport PYTHONDONTWRITEBYTECODE
 export ZEROLOOP_CACHE ?= $(HOME)/.cache/zeroloop
 PY := .venv/bin/python
 UV := tools/uv

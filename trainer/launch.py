@@ -7,8 +7,10 @@ variables: PET_NNODES, PET_NODE_RANK, PET_MASTER_ADDR, PET_MASTER_PORT.
 
 import os
 import signal
+import socket
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from types import FrameType
 
 import psutil
@@ -17,9 +19,15 @@ from services._server.parent import end_with_parent
 from trainer.config import RUNTIME_ENVIRONMENT, TrainerSettings, load_trainer_settings
 from trainer.exits import ExitCode, exit_code_of, explain
 from trainer.model_folder import HUB_SCHEME, resolve_model
+from zeroloop.errors import UnavailableError
 
 SHUTDOWN_S = 5
 """How long the other ranks may go on once one has failed; there is nothing left to save."""
+
+MASTER_S = 300
+"""How long the node of rank 0 may take to get a name, images to be pulled included."""
+
+MASTER_POLL_S = 0.5
 
 MONITOR_S = 0.2
 """How often torchrun looks whether a rank has ended."""
@@ -35,6 +43,7 @@ def main() -> int:
         if settings.exit_with_parent:
             end_with_parent(parent_pid)
         _prepare_environment(settings)
+        wait_for_master(os.environ)
         # Found here it is found at once, and not after torch is loaded.
         resolve_model(settings.model)
         return _run(torchrun_arguments(settings, sys.argv[1:]))
@@ -57,6 +66,28 @@ def torchrun_arguments(settings: TrainerSettings, arguments: Iterable[str]) -> l
         "trainer",
         *arguments,
     ]
+
+
+def wait_for_master(environ: Mapping[str, str]) -> None:
+    """Wait until the name of rank 0's node is known: in a cluster it appears with its pod.
+
+    Raises:
+        UnavailableError: It does not appear in time.
+    """
+    master = environ.get("PET_MASTER_ADDR", "")
+    if not master or environ.get("PET_NNODES", "1") == "1":
+        return
+    until_s = time.monotonic() + MASTER_S
+    while True:
+        try:
+            socket.getaddrinfo(master, None)
+        except OSError as error:
+            if time.monotonic() > until_s:
+                message = f"PET_MASTER_ADDR: {master} has no address after {MASTER_S} s: {error}"
+                raise UnavailableError(message) from error
+            time.sleep(MASTER_POLL_S)
+        else:
+            return
 
 
 def code_of(exit_codes: Iterable[int]) -> int:

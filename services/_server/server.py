@@ -31,7 +31,7 @@ from services._server.parent import end_with_parent
 from services._server.settings import S, environment, load_settings
 from services._server.tracing import TracingInterceptor
 from zeroloop.client.channel import MESSAGE_BYTES_MAX
-from zeroloop.client.token import ensure_token
+from zeroloop.client.token import service_token
 from zeroloop.errors import ConfigError
 
 Application = Callable[[S, grpc.aio.Server, Health], AbstractAsyncContextManager[Any]]
@@ -94,7 +94,7 @@ async def _serve(service: str, settings: S, application: Application[S]) -> None
     server = grpc.aio.server(
         interceptors=[
             TracingInterceptor(),
-            TokenInterceptor(ensure_token(settings.token_file)),
+            TokenInterceptor(service_token(settings.token_file)),
             ErrorInterceptor(),
         ],
         options=_OPTIONS,

@@ -29,14 +29,35 @@ async def controller(
     environment: Mapping[str, str],
 ) -> AsyncGenerator[None]:
     """Serve runs while the block lasts; leave each so that it can be resumed."""
+    spans = RunSpans()
+    spans.install()
+    if settings.platform == "kubernetes":
+        from services.controller.platforms.kubernetes.application import runs_of_namespace
+
+        playing = runs_of_namespace(settings, spans)
+    else:
+        playing = _runs_of_machine(settings, environment, spans)
+    async with playing as (runs, token):
+        stubs.add_RunServiceServicer_to_server(RunServicer(runs, token), server)
+        await health.serving(SERVICE)
+        closing = asyncio.create_task(_close_when_draining(health, runs))
+        try:
+            yield
+        finally:
+            closing.cancel()
+            await asyncio.gather(closing, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _runs_of_machine(
+    settings: ControllerSettings, environment: Mapping[str, str], spans: RunSpans
+) -> AsyncGenerator[tuple[Runs, str]]:
+    """The runs of one folder, played by child processes."""
     from services.controller.platforms.local.commands import Commands
     from services.controller.platforms.local.platform import LocalPlatform
 
     token_file = (settings.token_file or token_path(environment)).resolve()
     token = ensure_token(token_file)
-    store = RunStore(settings.runs_folder.resolve())
-    spans = RunSpans()
-    spans.install()
 
     def make(book: RunBook, prepared: Prepared) -> RunPlatform:
         commands = Commands(
@@ -51,21 +72,16 @@ async def controller(
         return LocalPlatform(book, prepared.settings, commands, prepared.heldout, spans)
 
     runs = Runs(
-        store,
+        RunStore(settings.runs_folder.resolve()),
         make,
         lambda: datetime.now(UTC),
         active_max=settings.runs_active_max,
         tick_s=settings.tick_s,
     )
-    stubs.add_RunServiceServicer_to_server(RunServicer(runs, token), server)
-    await health.serving(SERVICE)
     runs.restore(resume=settings.resume)
-    closing = asyncio.create_task(_close_when_draining(health, runs))
     try:
-        yield
+        yield runs, token
     finally:
-        closing.cancel()
-        await asyncio.gather(closing, return_exceptions=True)
         await runs.close()
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from services.controller.events import Broadcast
-from services.controller.store import RunFolder, RunStore, StoredRun
+from services.controller.store import RunFolder, Store, StoredRun
 from zeroloop.core.runs import (
     Condition,
     ConditionType,
@@ -27,7 +27,7 @@ Now = Callable[[], datetime]
 class RunBook:
     """One run. Every change is kept at once, so that a crash forgets nothing that was shown."""
 
-    def __init__(self, store: RunStore, stored: StoredRun, now: Now) -> None:
+    def __init__(self, store: Store, stored: StoredRun, now: Now) -> None:
         self._store = store
         self._stored = stored
         self._now = now

@@ -11,13 +11,13 @@ from services._server import ServiceSettings
 class ControllerSettings(ServiceSettings):
     """Settings, read from flags and from the environment as ZEROLOOP_CONTROLLER__<FIELD>."""
 
-    platform: Literal["local"] = "local"
-    """Where runs are played; `local`: child processes on this machine."""
+    platform: Literal["local", "kubernetes"] = "local"
+    """Where runs are played; `local`: child processes on this machine; `kubernetes`: pods."""
 
     runs_folder: Path = Path("runs")
     """Where each run has a folder."""
 
-    runs_active_max: int = Field(default=1, ge=1, le=16)
+    runs_active_max: int = Field(default=1, ge=1, le=1000)
     """Runs that are played at once; later ones wait. An engine and an optimiser fill a
     machine."""
 
@@ -28,5 +28,33 @@ class ControllerSettings(ServiceSettings):
     """Pause after a look at the world that failed."""
 
     execution: dict[str, str] = Field(default_factory=dict)
-    """More settings of the execution service that runs start, by name, as JSON, for instance
-    `{"workers": "2"}`."""
+    """On one machine: more settings of the execution service that runs start, by name, as JSON,
+    for instance `{"workers": "2"}`."""
+
+    namespace: str = ""
+    """On Kubernetes: where runs are objects and pods; unset: this pod's own."""
+
+    kubeconfig: Path | None = None
+    """On Kubernetes: how to reach the API server from outside; unset: as this pod's account."""
+
+    pod_name: str = ""
+    """On Kubernetes: this pod. Of several controllers the one that leads labels itself with
+    `zeroloop.dev/leader`, which its Service selects by. Unset: no label."""
+
+    lease: str = "zeroloop-controller"
+    """On Kubernetes: the Lease that controllers compete for."""
+
+    pod_templates: Path | None = None
+    """On Kubernetes: YAML with a pod template each for `inference` and `trainer`."""
+
+    labels: dict[str, str] = Field(default_factory=dict)
+    """On Kubernetes: labels of everything that is made, as JSON."""
+
+    buffer_target: str = ""
+    """On Kubernetes: where the Buffer service listens, as `dns:///name:port`."""
+
+    reward_target: str = ""
+    """On Kubernetes: where the Reward service listens."""
+
+    execution_target: str = ""
+    """On Kubernetes: where the Execution service listens."""

@@ -38,9 +38,18 @@ class Connections:
 
 @asynccontextmanager
 async def connect(
-    endpoints: Endpoints, algorithm: AlgorithmSettings, token: str
+    endpoints: Endpoints,
+    algorithm: AlgorithmSettings,
+    token: str,
+    replicas: Sequence[Replica] | None = None,
 ) -> AsyncGenerator[Connections]:
     """Open a channel to each service; they are closed with the block.
+
+    Args:
+        endpoints: Where they listen.
+        algorithm: What rewards are computed by.
+        token: Presented to all of them.
+        replicas: Every inference replica by itself; None: there is one, at its endpoint.
 
     Raises:
         UnavailableError: A service does not answer.
@@ -55,11 +64,13 @@ async def connect(
         inference = await channel(endpoints.inference)
         reward = RewardClient(await channel(endpoints.reward), algorithm, domain=DOMAIN)
         execution = ExecutionClient(await channel(endpoints.execution))
+        if replicas is None:
+            replicas = [Replica(endpoints.inference, WeightsControlClient(inference))]
         yield Connections(
             inference=InferenceClient(inference),
             reward=reward,
             buffer=BufferClient(await channel(endpoints.buffer)),
-            replicas=[Replica(endpoints.inference, WeightsControlClient(inference))],
+            replicas=replicas,
             provenance=await _provenance(reward, execution),
         )
 

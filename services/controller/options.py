@@ -76,8 +76,14 @@ class Keep(_Section):
 class Training(_Section):
     """The trainer's processes."""
 
+    nodes: int = Field(default=1, ge=1, le=64)
+    """Pods of a training Job; one on a single machine."""
+
     ranks: int = Field(default=1, ge=1, le=training.RANKS_MAX)
-    """Processes that train together; one per GPU."""
+    """Processes that train together on a node; one per GPU."""
+
+    queue: str = Field(default="", max_length=63)
+    """Kueue's LocalQueue that admits training Jobs; empty: none."""
 
     zero_stage: int = Field(default=2, ge=training.ZERO_STAGE_MIN, le=training.ZERO_STAGE_MAX)
     """DeepSpeed ZeRO: 2 shares out optimiser state and gradients, 3 the weights as well."""
@@ -93,8 +99,11 @@ class Training(_Section):
 class Inference(_Section):
     """The inference replicas."""
 
-    replicas: int = Field(default=1, ge=1, le=1)
+    replicas: int = Field(default=1, ge=1, le=64)
     """Engines that serve the model; one on a single machine."""
+
+    keep_after_run: bool = False
+    """On Kubernetes: go on serving the last weights when the run is over."""
 
     engine: str = Field(default="vllm", pattern="^(vllm|simulated)$")
     """`simulated` answers without a model, for tests of everything else."""

@@ -46,6 +46,23 @@ def prepare(spec: RunSpec) -> Prepared:
     return Prepared(settings, _located(spec.model), _heldout(spec, settings))
 
 
+def require_one_machine(settings: Settings) -> None:
+    """Check that a run asks for no more than one machine has.
+
+    Raises:
+        InvalidRequestError: Names every setting that asks for more.
+    """
+    play = settings.play
+    found = {"inference.replicas": play.inference.replicas, "training.nodes": play.training.nodes}
+    problems = [
+        Violation(f"spec.settings.{name}", f"must be 1 on one machine, got {value}")
+        for name, value in found.items()
+        if value > 1
+    ]
+    if problems:
+        raise _refused(problems)
+
+
 def _model_problems(model: str) -> list[Violation]:
     field = "spec.model"
     if not model:

@@ -17,8 +17,8 @@ from services.controller.decide import Halt, Observed, Pause, Reason, Services, 
 from services.controller.loop import run
 from services.controller.paging import size_of, strange
 from services.controller.platforms.base import Platform
-from services.controller.preparing import Prepared, prepare
-from services.controller.store import RunStore, StoredRun, check_name
+from services.controller.preparing import Prepared, prepare, require_one_machine
+from services.controller.store import Store, StoredRun, check_name
 from zeroloop.core.runs import (
     ConditionType,
     Endpoints,
@@ -34,6 +34,9 @@ from zeroloop.core.runs import (
 from zeroloop.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
+    InvalidRequestError,
+    NotFoundError,
+    UnavailableError,
     ZeroloopError,
     invalid,
 )
@@ -60,12 +63,16 @@ class RunPlatform(Platform, Protocol):
         """Why a service is broken; empty if none is."""
         ...
 
-    async def stop_trainer(self) -> None:
-        """The run needs no more training for now."""
+    async def rest(self, *, completed: bool) -> None:
+        """The run is not played for now: hold nothing that others could use.
+
+        Args:
+            completed: It is over, as opposed to suspended or in need of a person.
+        """
         ...
 
     async def close(self) -> None:
-        """End all that was started for the run."""
+        """Leave the run: end what would not outlive this process."""
         ...
 
 
@@ -73,11 +80,30 @@ MakePlatform = Callable[[RunBook, Prepared], RunPlatform]
 
 
 class Runs:
-    """Every run below one folder, and those that are played now."""
+    """Every run of one store, and those that are played now."""
 
     def __init__(
-        self, store: RunStore, make: MakePlatform, now: Now, *, active_max: int, tick_s: float
+        self,
+        store: Store,
+        make: MakePlatform,
+        now: Now,
+        *,
+        active_max: int,
+        tick_s: float,
+        one_machine: bool = True,
     ) -> None:
+        """Args:
+
+        store: Where runs are kept.
+        make: Makes the platform of a run.
+        now: The time.
+        active_max: Runs that are played at once.
+        tick_s: Pause after a look at a run that failed.
+        one_machine: Whether all runs share this machine: then nothing of a run goes on when
+            another one, or this process, needs the place.
+        """
+        self._one_machine = one_machine
+        self._leads = one_machine
         self._store = store
         self._make = make
         self._now = now
@@ -100,6 +126,7 @@ class Runs:
 
     def page(self, page_size: int, page_token: str) -> RunPage:
         """Return one page of runs, newest first; the token is the last name of the page before."""
+        self._require_lead()
         names = self._store.names()
         if page_token and page_token not in names:
             raise strange(page_token)
@@ -127,6 +154,7 @@ class Runs:
         Raises:
             FailedPreconditionError: They do not run.
         """
+        self._require_lead()
         if name:
             self._book(name)
         found = [name] if name in self._active else list(self._active) if not name else []
@@ -150,11 +178,12 @@ class Runs:
             raise invalid("request_id", "is required where no name is given")
         if len(request_id) > REQUEST_ID_CHARS_MAX:
             raise invalid("request_id", f"must be at most {REQUEST_ID_CHARS_MAX} characters")
+        self._require_lead()
         name = name or _name_of(request_id)
         check_name(name)
         if name in self._store.names():
             return self._existing(name, spec, request_id)
-        prepared = await asyncio.to_thread(prepare, spec)
+        prepared = await self._prepare(spec)
         spec = replace(spec, rounds=spec.rounds or prepared.settings.algorithm.total_steps)
         effective = {
             "preset": spec.preset or "paper",
@@ -173,9 +202,10 @@ class Runs:
             semconv.SPAN_RUN, Context(), attributes={semconv.RUN_NAME: name}
         ):
             self._store.save(StoredRun(made, request_id, telemetry.traceparent()))
+        await self._store.settle(name)
         book = self._book(name)
-        book.set_condition(ConditionType.ACCEPTED, status=True, reason="SpecValid")
-        self._begin(book)
+        if name not in self._tasks:
+            self._begin(book)
         return book.run
 
     async def suspend(self, name: str) -> Run:
@@ -184,6 +214,7 @@ class Runs:
         if book.run.status.phase.ended:
             raise FailedPreconditionError(f"run {name} is {book.run.status.phase}")
         book.set_spec(replace(book.run.spec, suspend=True))
+        await self._store.settle(name)
         return book.run
 
     async def resume(self, name: str, rounds: int) -> Run:
@@ -201,6 +232,7 @@ class Runs:
                 f"must not be below the present round {book.run.status.round}, got {rounds}",
             )
         book.set_spec(replace(spec, rounds=rounds or spec.rounds, suspend=False))
+        await self._store.settle(name)
         if name not in self._tasks:
             self._begin(book)
         return book.run
@@ -222,7 +254,7 @@ class Runs:
         await asyncio.gather(*tasks, *self._stopping.values(), return_exceptions=True)
         await asyncio.gather(*(self._close(name) for name in list(self._active)))
         for book in self._books.values():
-            if book.run.status.phase in ALIVE:
+            if self._one_machine and book.run.status.phase in ALIVE:
                 book.set_phase(Phase.SUSPENDED, "the controller ended; resume goes on")
             book.close()
 
@@ -237,7 +269,46 @@ class Runs:
             else:
                 book.set_phase(Phase.SUSPENDED, "the controller was gone; resume goes on")
 
+    def lead(self) -> None:
+        """Begin to play: this is the controller that may."""
+        self._leads = True
+        for name in self._store.names():
+            self.reconcile(name)
+
+    def reconcile(self, name: str) -> None:
+        """Look again at a run that others may have created, changed or deleted."""
+        if not self._leads:
+            return
+        try:
+            stored = self._store.load(name)
+        except NotFoundError:
+            self._forget(name)
+            return
+        book = self._book(name)
+        changed = stored.run.spec != book.run.spec
+        if changed:
+            book.set_spec(stored.run.spec)
+        idle = name not in self._tasks and name not in self._stopping
+        if idle and _wants_play(book.run, changed=changed):
+            self._begin(book)
+
     # ---- driving
+
+    def _forget(self, name: str) -> None:
+        """The run was deleted, and the cluster deletes what belongs to it."""
+        book = self._books.pop(name, None)
+        if book is None:
+            return
+        book.close()
+        task = asyncio.create_task(self._end(name), name=f"forget-{name}")
+        self._stopping[name] = task
+        task.add_done_callback(lambda _: self._stopping.pop(name, None))
+
+    async def _prepare(self, spec: RunSpec) -> Prepared:
+        prepared = await asyncio.to_thread(prepare, spec)
+        if self._one_machine:
+            require_one_machine(prepared.settings)
+        return prepared
 
     async def _stopped(self, name: str) -> None:
         """Wait for a stop that is under way: new services would meet the old ones."""
@@ -247,8 +318,14 @@ class Runs:
     async def _stop(self, book: RunBook, *, resumable: bool) -> None:
         name = book.run.name
         try:
+            platform = self._active.get(name)
             await self._end(name)
+            if platform is not None and not self._one_machine:
+                await platform.rest(completed=False)
             if resumable:
+                if not self._one_machine:
+                    # Whoever looks at the object next would go on with it.
+                    book.set_spec(replace(book.run.spec, suspend=True))
                 if not book.run.status.phase.ended:
                     message = "stopped; resume goes on at the first missing stage"
                     book.set_phase(Phase.SUSPENDED, message)
@@ -275,7 +352,12 @@ class Runs:
             "resume it"
         )
 
+    def _require_lead(self) -> None:
+        if not self._leads:
+            raise UnavailableError("this controller waits to take over; ask the one that leads")
+
     def _book(self, name: str) -> RunBook:
+        self._require_lead()
         if name not in self._books:
             self._books[name] = RunBook(self._store, self._store.load(name), self._now)
         return self._books[name]
@@ -290,9 +372,15 @@ class Runs:
     async def _drive(self, book: RunBook) -> None:
         async with self._places:
             self._playing.add(book.run.name)
-            await self._close_idle()
+            if self._one_machine:
+                await self._close_idle()
             try:
                 await self._play(book)
+            except InvalidRequestError as error:
+                book.set_condition(
+                    ConditionType.ACCEPTED, status=False, reason="SpecInvalid", message=str(error)
+                )
+                self._fail(book, "SpecInvalid", str(error))
             except ZeroloopError as error:
                 self._fail(book, type(error).__name__.removesuffix("Error"), str(error))
             except Exception:
@@ -303,7 +391,8 @@ class Runs:
 
     async def _play(self, book: RunBook) -> None:
         name = book.run.name
-        prepared = await asyncio.to_thread(prepare, book.run.spec)
+        prepared = await self._prepare(book.run.spec)
+        book.set_condition(ConditionType.ACCEPTED, status=True, reason="SpecValid")
         if name in self._failed:
             # Whatever was broken or refused is looked at with fresh eyes.
             await self._close(name)
@@ -327,8 +416,9 @@ class Runs:
 
         ended = await run(wanted, platform, tick_s=self._tick_s, report=report)
         problem = platform.problem
-        await platform.stop_trainer()
-        if isinstance(ended, Pause) or ended.completed:
+        completed = isinstance(ended, Halt) and ended.completed
+        await platform.rest(completed=completed)
+        if isinstance(ended, Pause) or completed:
             self._failed.discard(name)
         self._settle(book, ended, problem)
 
@@ -385,6 +475,19 @@ def _report(book: RunBook, observed: Observed) -> None:
     if observed.served:
         version = min(observed.served)
         book.set_status(replace(book.run.status, weights_version=version))
+
+
+def _wants_play(run: Run, *, changed: bool) -> bool:
+    """Whether a run that nobody plays should be played; a person who changes it wants that."""
+    if run.spec.suspend:
+        return False
+    match run.status.phase:
+        case Phase.PENDING | Phase.STARTING | Phase.PLAYING | Phase.SUSPENDED:
+            return True
+        case Phase.COMPLETED:
+            return run.spec.rounds > run.status.round
+        case Phase.DEGRADED | Phase.FAILED | Phase.STOPPED:
+            return changed
 
 
 def _name_of(request_id: str) -> str:

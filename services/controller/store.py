@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from zeroloop.core.runs import (
     Condition,
@@ -82,6 +82,21 @@ class StoredRun:
     """W3C trace context of the span that created it."""
 
 
+class Store(Protocol):
+    """Where runs are kept."""
+
+    def folder(self, name: str) -> RunFolder: ...
+    def save(self, stored: StoredRun) -> None: ...
+    def load(self, name: str) -> StoredRun: ...
+    def names(self) -> list[str]: ...
+    def append_event(self, name: str, event: RunEvent) -> None: ...
+    def events(self, name: str) -> list[RunEvent]: ...
+
+    async def settle(self, name: str) -> None:
+        """Return when what was saved would outlive this process."""
+        ...
+
+
 class RunStore:
     """The runs below one folder."""
 
@@ -131,6 +146,9 @@ class RunStore:
         runs = [self.load(path.name).run for path in folders]
         runs.sort(key=lambda run: (run.created_at, run.name), reverse=True)
         return [run.name for run in runs]
+
+    async def settle(self, name: str) -> None:
+        """See `Store`: `save` has written it already."""
 
     def append_event(self, name: str, event: RunEvent) -> None:
         """Keep an event for those who look later."""

@@ -25,6 +25,7 @@ from services.inference.weights import WeightsRoll, local_folder
 from zeroloop.errors import ConfigError, CorruptDataError, NotFoundError
 from zeroloop.inference.v1 import inference_pb2_grpc as stubs
 from zeroloop.weights_folder import verify
+from zeroloop.weights_pointer import pointed_at
 
 CONTEXT_TOKENS = 32_768
 """Of a simulated model that does not say."""
@@ -134,6 +135,7 @@ def first_weights(settings: InferenceSettings) -> Served:
     Raises:
         ConfigError: They are missing, damaged, or not the version that was named.
     """
+    settings = _as_pointed(settings)
     if not settings.weights_uri:
         folder = settings.model if settings.engine == "simulated" else locate(settings.model)
         return Served(settings.weights_version, folder)
@@ -150,6 +152,25 @@ def first_weights(settings: InferenceSettings) -> Served:
     if settings.engine != "simulated":
         check(Path(folder))
     return Served(settings.weights_version, str(folder), verified.digest)
+
+
+def _as_pointed(settings: InferenceSettings) -> InferenceSettings:
+    """The settings with the version that was rolled out last, if any was."""
+    if settings.weights_pointer is None:
+        return settings
+    try:
+        served = pointed_at(settings.weights_pointer)
+    except CorruptDataError as error:
+        raise ConfigError(f"weights_pointer: {error}") from error
+    if served is None:
+        return settings
+    return settings.model_copy(
+        update={
+            "weights_uri": served.uri,
+            "weights_version": served.version,
+            "weights_digest": served.manifest_digest,
+        }
+    )
 
 
 def _anything_fits(served: str, offered: Path) -> None:

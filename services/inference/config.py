@@ -1,5 +1,6 @@
 """Settings of the Inference service."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -24,6 +25,10 @@ class InferenceSettings(ServiceSettings):
 
     weights_digest: str = Field(default="", pattern="^([0-9a-f]{64})?$")
     """SHA-256 that the manifest.json in `weights_uri` must have; empty trusts what is there."""
+
+    weights_pointer: Path | None = None
+    """File that names the version to start from, see `zeroloop.weights_pointer`; as long as it
+    is missing, `weights_uri` and `model` say so. For replicas that may restart at any time."""
 
     parity_max: float = Field(default=1e-3, gt=0, le=10)
     """Largest difference from the trainer's log-probabilities on a version's probe, nats,

@@ -55,7 +55,7 @@ class InMemory:
         if isinstance(action, Play):
             self._book.emit(EventType.STAGE, "stored", round_index=action.round_index)
 
-    async def stop_trainer(self) -> None:
+    async def rest(self, *, completed: bool) -> None:
         self.trainer_stopped = True
 
     async def close(self) -> None:

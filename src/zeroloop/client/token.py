@@ -63,6 +63,20 @@ def ensure_token(path: Path | None = None) -> str:
     return read_token(path, private=True)
 
 
+def service_token(path: Path | None = None) -> str:
+    """Return the token that a service wants from its callers.
+
+    A file of another user is one that a cluster has mounted; any other is this user's own,
+    made if it is missing.
+
+    Raises:
+        AuthError: The file is empty, or open to those who must not read it.
+    """
+    if path is not None and path.exists() and path.stat().st_uid != os.geteuid():
+        return read_token(path)
+    return ensure_token(path)
+
+
 def read_token(path: Path, *, private: bool = False) -> str:
     """Return the token in `path`.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from services.controller.options import Settings
+from services.controller.platforms.flags import arguments, inference_flags, trainer_flags
 from services.controller.platforms.local.process import Command
 from services.controller.store import RunFolder
 from zeroloop.core.batches import Weights
@@ -49,12 +50,7 @@ class Commands:
 
     def inference(self, port: int, weights: Weights | None) -> Command:
         """The engine, on the given version or, without one, on the base model."""
-        options = self.settings.play.inference
-        flags: dict[str, Any] = {
-            "model": self.model,
-            "engine": options.engine,
-            "parity_max": options.parity_max,
-        }
+        flags = inference_flags(self.settings, self.model)
         if weights is not None:
             flags |= {
                 "weights_uri": weights.uri,
@@ -65,29 +61,15 @@ class Commands:
 
     def trainer(self, buffer: str, attempt: int) -> Command:
         """The trainer, which goes on from its newest checkpoint."""
-        algorithm, play = self.settings.algorithm, self.settings.play
-        flags: dict[str, Any] = {
-            "run": self.run.name,
-            "model": self.model,
-            "buffer": buffer,
-            "token_file": self.token_file,
-            "weights_dir": self.folder.weights,
-            "checkpoint_dir": self.folder.checkpoints,
-            "clip": algorithm.clip,
-            "entropy_coef": algorithm.entropy_coef,
-            "max_staleness": play.pipeline.max_staleness,
-            "importance_bound": algorithm.importance_bound,
-            "learning_rate": algorithm.learning_rate,
-            "adam_beta1": algorithm.beta_1,
-            "adam_beta2": algorithm.beta_2,
-            "weight_decay": algorithm.weight_decay,
-            "gradient_clip": algorithm.grad_norm_max,
-            "ranks": play.training.ranks,
-            "zero_stage": play.training.zero_stage,
-            "micro_batch_tokens": play.training.micro_batch_tokens,
-            "deterministic": play.deterministic,
-            "seed": self.run.spec.seed,
-            "checkpoint_every_rounds": play.checkpoint.every_rounds,
+        flags = {
+            **trainer_flags(
+                self.run,
+                self.settings,
+                self.folder,
+                model=self.model,
+                buffer=buffer,
+                token_file=self.token_file,
+            ),
             "ready_file": self.trainer_ready_file,
             "telemetry_dir": self.folder.telemetry,
             "exit_with_parent": True,
@@ -116,7 +98,7 @@ class Commands:
     ) -> Command:
         return Command(
             name=name,
-            arguments=[sys.executable, "-m", module, *_flags(flags)],
+            arguments=[sys.executable, "-m", module, *arguments(flags)],
             log=self.folder.logs / f"{log}.log",
             address_file=self._address_file(name) if address else None,
             environment={**self.environment, "PYTHONUNBUFFERED": "1"},
@@ -125,14 +107,3 @@ class Commands:
 
     def _address_file(self, name: str) -> Path:
         return self.folder.path / ".addresses" / name
-
-
-def _flags(values: Mapping[str, Any]) -> list[str]:
-    flags: list[str] = []
-    for name, value in values.items():
-        flag = f"--{name.replace('_', '-')}"
-        if isinstance(value, bool):
-            flags += [flag] if value else []
-        else:
-            flags += [flag, f"{value}"]
-    return flags

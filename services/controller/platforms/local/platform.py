@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Any, assert_never
+from typing import assert_never
 
 from services.controller.book import RunBook
 from services.controller.connections import connect
@@ -26,10 +26,10 @@ from services.controller.platforms.local.keeper import Keeper, State
 from services.controller.platforms.local.process import EXIT_CONFIG
 from services.controller.platforms.local.services import LocalServices, running
 from services.controller.platforms.local.trainer import LocalTrainer
+from services.controller.platforms.observing import first_of, observed, unknown
 from services.controller.player import Player
 from services.controller.rounds.game import HeldOut
 from services.controller.run_spans import RunSpans
-from services.controller.steps import steps_of
 from zeroloop.client.buffer import BufferClient
 from zeroloop.client.channel import open_channel
 from zeroloop.client.token import read_token
@@ -101,21 +101,9 @@ class LocalPlatform:
         services = self._state()
         player, rounds = self._player, self._book.run.spec.rounds
         if services is not Services.READY or player is None:
-            return self._unknown(services)
-        round_index = await player.round_index()
+            return unknown(services, self._trainer.state, self._trainer.failures)
         self._trainer.note_published(await player.published())
-        playable = round_index <= rounds
-        return Observed(
-            services=services,
-            trainer=self._trainer.state,
-            trainer_failures=self._trainer.failures,
-            round_index=round_index,
-            steps_missing=await player.missing_steps(round_index) if playable else (),
-            trained=await player.trained(round_index),
-            served=await player.served(),
-            rejected=player.rejected,
-            evaluated=await player.evaluated(rounds),
-        )
+        return await observed(player, self._trainer.state, self._trainer.failures, rounds)
 
     async def apply(self, action: Action) -> None:
         """See `Platform.apply`."""
@@ -135,8 +123,8 @@ class LocalPlatform:
             case _:
                 assert_never(action)
 
-    async def stop_trainer(self) -> None:
-        """The run needs no more training for now."""
+    async def rest(self, *, completed: bool) -> None:
+        """See `RunPlatform.rest`: the services stay up, to be read from."""
         await self._trainer.stop(STOP_GRACE_S)
 
     async def close(self) -> None:
@@ -223,30 +211,4 @@ class LocalPlatform:
 
     async def _await_weights(self, version: int) -> None:
         """Return when there are weights, or the trainer has ended, or after a while."""
-        waits: list[asyncio.Task[Any]] = [
-            asyncio.create_task(self._playing().await_weights(version, AWAIT_S)),
-            asyncio.create_task(self._trainer.ended.wait()),
-        ]
-        try:
-            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for wait in done:
-                wait.result()
-        finally:
-            for wait in waits:
-                wait.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(*waits, return_exceptions=True)
-
-    def _unknown(self, services: Services) -> Observed:
-        """What can be said while the services do not run."""
-        return Observed(
-            services=services,
-            trainer=self._trainer.state,
-            trainer_failures=self._trainer.failures,
-            round_index=0,
-            steps_missing=steps_of(0),
-            trained=False,
-            served=(),
-            rejected=-1,
-            evaluated=False,
-        )
+        await first_of(self._playing().await_weights(version, AWAIT_S), self._trainer.ended.wait())

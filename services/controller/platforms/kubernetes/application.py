@@ -1,0 +1,138 @@
+"""Wiring: the runs of a namespace, played by whichever controller leads."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from services.controller.book import RunBook
+from services.controller.config import ControllerSettings
+from services.controller.platforms.kubernetes import api as cluster
+from services.controller.platforms.kubernetes.api import Api
+from services.controller.platforms.kubernetes.leader import Leadership
+from services.controller.platforms.kubernetes.mirror import Mirror
+from services.controller.platforms.kubernetes.objects import owner
+from services.controller.platforms.kubernetes.platform import KubernetesPlatform, Surroundings
+from services.controller.platforms.kubernetes.store import ObjectStore
+from services.controller.platforms.kubernetes.templates import read_templates
+from services.controller.platforms.kubernetes.workloads import Belonging
+from services.controller.preparing import Prepared
+from services.controller.run_spans import RunSpans
+from services.controller.runs import RunPlatform, Runs
+from services.controller.store import RunStore
+from zeroloop.client.token import read_token
+from zeroloop.errors import ConfigError, UnavailableError
+
+logger = logging.getLogger(__name__)
+
+LEADER = "zeroloop.dev/leader"
+RETRY_S = 1.0
+
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+@asynccontextmanager
+async def runs_of_namespace(
+    settings: ControllerSettings, spans: RunSpans
+) -> AsyncGenerator[tuple[Runs, str]]:
+    """The runs of one namespace and the token of the platform.
+
+    They are played from the moment that this controller leads. If it does not lead any more
+    the block is left with `LostError`: nothing may go on in its name.
+    """
+    _require(settings)
+    assert settings.token_file is not None
+    assert settings.pod_templates is not None
+    token = read_token(settings.token_file)
+    templates = read_templates(settings.pod_templates)
+    namespace = settings.namespace or _NAMESPACE_FILE.read_text("utf-8").strip()
+    kubeconfig = str(settings.kubeconfig or "")
+    async with cluster.connect(namespace, kubeconfig) as api:
+        around = Surroundings(
+            api=api,
+            templates=templates,
+            labels=settings.labels,
+            buffer=settings.buffer_target,
+            reward=settings.reward_target,
+            execution=settings.execution_target,
+            token=token,
+            token_file=settings.token_file,
+            spans=spans,
+        )
+        store = ObjectStore(api, RunStore(settings.runs_folder))
+        runs = Runs(
+            store,
+            _maker(around, store),
+            lambda: datetime.now(UTC),
+            active_max=settings.runs_active_max,
+            tick_s=settings.tick_s,
+            one_machine=False,
+        )
+        mirror = Mirror(api, store, runs.reconcile)
+        leadership = Leadership(api, settings.lease, settings.pod_name or "controller")
+        async with asyncio.TaskGroup() as group:
+            working = [
+                group.create_task(mirror.run(), name="mirror"),
+                group.create_task(store.tell_events(), name="events"),
+                group.create_task(
+                    _lead(leadership, mirror, runs, api, settings.pod_name), name="lead"
+                ),
+            ]
+            try:
+                yield runs, token
+            finally:
+                await runs.close()
+                await store.close()
+                for task in working:
+                    task.cancel()
+                await leadership.release()
+
+
+def _require(settings: ControllerSettings) -> None:
+    needed = ("token_file", "pod_templates", "buffer_target", "reward_target", "execution_target")
+    missing = [name for name in needed if not getattr(settings, name)]
+    if missing:
+        raise ConfigError(f"{', '.join(missing)}: required where platform is kubernetes")
+
+
+def _maker(around: Surroundings, store: ObjectStore):  # noqa: ANN202
+    def make(book: RunBook, prepared: Prepared) -> RunPlatform:
+        item = store.object(book.run.name)
+        belonging = Belonging(
+            run=book.run.name,
+            owner=owner(item),
+            labels=around.labels,
+            traceparent=book.traceparent,
+        )
+        return KubernetesPlatform(book, prepared, around, belonging)
+
+    return make
+
+
+async def _lead(leadership: Leadership, mirror: Mirror, runs: Runs, api: Api, pod: str) -> None:
+    """Wait for the lease, play, and keep it."""
+    await _label(api, pod, None)
+    await mirror.filled.wait()
+    await leadership.acquire()
+    runs.lead()
+    keeping = asyncio.create_task(leadership.keep())
+    try:
+        await _label(api, pod, "true")
+        await keeping
+    finally:
+        keeping.cancel()
+
+
+async def _label(api: Api, pod: str, value: str | None) -> None:
+    """Make this pod the one that the Service names, or not."""
+    while pod:
+        try:
+            body = {"metadata": {"labels": {LEADER: value}}}
+            await api.merge(cluster.PODS, pod, body)
+        except UnavailableError as error:
+            logger.warning("pod_not_labelled", extra={"error": str(error)})
+            await asyncio.sleep(RETRY_S)
+        else:
+            return

@@ -1,0 +1,289 @@
+"""A run in a namespace: its engine and its trainer are pods, its rounds are played from here."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import assert_never
+
+import grpc.aio
+
+from services._server import telemetry
+from services.controller.book import RunBook
+from services.controller.connections import connect
+from services.controller.decide import (
+    Action,
+    AwaitWeights,
+    EnsureServices,
+    EnsureTrainer,
+    Halt,
+    Observed,
+    Pause,
+    Play,
+    Roll,
+    Services,
+    Trainer,
+)
+from services.controller.platforms.flags import arguments, inference_flags, trainer_flags
+from services.controller.platforms.kubernetes.api import Api
+from services.controller.platforms.kubernetes.engines import Engines
+from services.controller.platforms.kubernetes.templates import PodTemplates
+from services.controller.platforms.kubernetes.trainer import KubernetesTrainer
+from services.controller.platforms.kubernetes.workloads import (
+    Belonging,
+    engine_deployment,
+    training_job,
+)
+from services.controller.platforms.observing import first_of, observed, unknown
+from services.controller.player import Player
+from services.controller.preparing import Prepared
+from services.controller.run_spans import RunSpans
+from zeroloop.client.channel import open_channel
+from zeroloop.core.batches import Weights
+from zeroloop.core.runs import ConditionType, Endpoints, EventType
+from zeroloop.errors import NotFoundError, UnavailableError
+from zeroloop.weights_pointer import FILE_NAME, ServedWeights, point_at
+
+logger = logging.getLogger(__name__)
+
+AWAIT_S = 20.0
+"""How long one wait for new weights lasts before the world is looked at again."""
+
+LOOK_S = 1.0
+"""Between two looks at pods that start or end."""
+
+START_S = 30.0
+"""How long one wait for the first replica lasts before the world is looked at again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """What all runs of a namespace share."""
+
+    api: Api
+    templates: PodTemplates
+    labels: dict[str, str]
+    """Of the release, for every object."""
+
+    buffer: str
+    reward: str
+    execution: str
+    """gRPC targets."""
+
+    token: str
+    token_file: Path
+    """Where pods find the same token."""
+
+    spans: RunSpans
+
+
+class KubernetesPlatform:
+    """One run. What it starts belongs to the run's object and outlives this process."""
+
+    def __init__(
+        self, book: RunBook, prepared: Prepared, around: Surroundings, belonging: Belonging
+    ) -> None:
+        self._book = book
+        self._prepared = prepared
+        self._around = around
+        self._stack = AsyncExitStack()
+        self._player: Player | None = None
+        self._pointed_at = -1
+        play = prepared.settings.play
+        pointer = book.folder.weights / FILE_NAME
+        engine_flags = {
+            **inference_flags(prepared.settings, prepared.model),
+            "weights_pointer": pointer,
+        }
+        self._engines = Engines(
+            around.api,
+            belonging,
+            engine_deployment(
+                belonging,
+                around.templates.inference,
+                arguments(engine_flags),
+                play.inference.replicas,
+            ),
+            self._channel,
+        )
+        self._trainer = KubernetesTrainer(
+            around.api,
+            belonging,
+            lambda attempt: training_job(
+                belonging,
+                around.templates.trainer,
+                self._trainer_arguments(),
+                attempt=attempt,
+                nodes=play.training.nodes,
+                queue=play.training.queue,
+            ),
+            self._warn,
+        )
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where the services listen, as pods of this cluster reach them."""
+        around = self._around
+        return Endpoints(
+            inference=self._engines.target if self._engines.replicas else "",
+            execution=around.execution,
+            reward=around.reward,
+            buffer=around.buffer,
+        )
+
+    @property
+    def problem(self) -> str:
+        """Why the engine or the trainer cannot be started; empty if they can."""
+        return self._engines.problem or self._trainer.problem
+
+    async def observe(self) -> Observed:
+        """See `Platform.observe`."""
+        services = await self._engines.look()
+        player = self._player
+        if services is not Services.READY or player is None:
+            await self._trainer.look(None)
+            if services is Services.READY:
+                services = Services.STARTING  # Not connected yet: something is left to ensure.
+            return unknown(services, self._trainer.state, self._trainer.failures)
+        await self._trainer.look(await self._published_at(player))
+        await self._point(player)
+        rounds = self._book.run.spec.rounds
+        return await observed(player, self._trainer.state, self._trainer.failures, rounds)
+
+    async def apply(self, action: Action) -> None:
+        """See `Platform.apply`."""
+        match action:
+            case EnsureServices():
+                await self._ensure_services()
+            case EnsureTrainer(attempt):
+                await self._trainer.ensure(attempt)
+            case Play(round_index, step):
+                await self._playing().play(round_index, step)
+            case AwaitWeights(version):
+                await first_of(
+                    self._playing().await_weights(version, AWAIT_S), self._trainer_ended()
+                )
+            case Roll(version):
+                await self._playing().roll(version)
+            case Halt() | Pause():
+                return
+            case _:
+                assert_never(action)
+
+    async def rest(self, *, completed: bool) -> None:
+        """See `RunPlatform.rest`."""
+        await self._trainer.stop()
+        if completed and self._prepared.settings.play.inference.keep_after_run:
+            return
+        await self._engines.remove()
+
+    async def close(self) -> None:
+        """Leave the run to whoever plays it next; its pods stay."""
+        if self._player is not None:
+            self._player.close()
+        await self._engines.close()
+        await self._stack.aclose()
+        self._player = None
+
+    # ---- services
+
+    async def _ensure_services(self) -> None:
+        """Bring up the engine, and beside it the trainer, which loads as long."""
+        await asyncio.to_thread(self._make_folders)
+        await self._engines.ensure()
+        await self._trainer.ensure(self._trainer.failures)
+        if await self._first_replica() and self._player is None:
+            await self._connect()
+
+    async def _first_replica(self) -> bool:
+        """Wait for a while until one is ready; whether one is."""
+        for _ in range(round(START_S / LOOK_S)):
+            if await self._engines.look() is Services.READY:
+                return True
+            if self._engines.problem:
+                break
+            await asyncio.sleep(LOOK_S)
+        return False
+
+    def _make_folders(self) -> None:
+        folder = self._book.folder
+        for path in (folder.weights, folder.checkpoints, folder.telemetry):
+            path.mkdir(parents=True, exist_ok=True)
+
+    async def _connect(self) -> None:
+        self._stack.enter_context(self._around.spans.into(self._book.folder.telemetry))
+        connections = await self._stack.enter_async_context(
+            connect(
+                self.endpoints,
+                self._prepared.settings.algorithm,
+                self._around.token,
+                self._engines.replicas,
+            )
+        )
+        model = await connections.inference.get_model()
+        self._player = Player(
+            self._book,
+            self._prepared.settings,
+            connections,
+            self._prepared.heldout,
+            context_tokens=model.context_tokens,
+        )
+        self._book.emit(EventType.STATE, f"{len(self._engines.replicas)} replicas are ready")
+        self._book.set_condition(
+            ConditionType.INFERENCE_READY, status=True, reason="Serving", message=model.model
+        )
+
+    def _channel(self, target: str) -> grpc.aio.Channel:
+        interceptors = telemetry.client_interceptors()
+        return open_channel(target, token=self._around.token, interceptors=interceptors)
+
+    def _trainer_arguments(self) -> Sequence[str]:
+        flags = trainer_flags(
+            self._book.run,
+            self._prepared.settings,
+            self._book.folder,
+            model=self._prepared.model,
+            buffer=self._around.buffer,
+            token_file=self._around.token_file,
+        )
+        return arguments({**flags, "telemetry_dir": self._book.folder.telemetry})
+
+    def _warn(self, message: str) -> None:
+        self._book.emit(EventType.WARNING, message)
+
+    # ---- playing
+
+    def _playing(self) -> Player:
+        if self._player is None:
+            raise UnavailableError("the services are not started")
+        return self._player
+
+    async def _published_at(self, player: Player) -> datetime | None:
+        newest = await self._newest(player)
+        return None if newest is None else newest.published_at
+
+    async def _newest(self, player: Player) -> Weights | None:
+        try:
+            return await player.game.buffer.weights.get(self._book.run.name)
+        except NotFoundError:
+            return None
+
+    async def _point(self, player: Player) -> None:
+        """Name the version that every replica serves, for those that start later."""
+        version = min(await player.served())
+        if version in (0, self._pointed_at):
+            return
+        weights = await player.game.buffer.weights.get(self._book.run.name, version)
+        served = ServedWeights(version, weights.uri, weights.manifest_digest)
+        await asyncio.to_thread(point_at, self._book.folder.weights / FILE_NAME, served)
+        self._pointed_at = version
+
+    async def _trainer_ended(self) -> None:
+        """Return when the trainer does not run any more."""
+        while self._trainer.state is Trainer.RUNNING:
+            await asyncio.sleep(LOOK_S)
+            player = self._playing()
+            await self._trainer.look(await self._published_at(player))

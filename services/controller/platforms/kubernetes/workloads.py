@@ -1,0 +1,211 @@
+"""The objects of one run: its engine's Deployment, its training Jobs, and their Services.
+
+Values in, values out. The chart's pod templates say how pods look; what differs from run to
+run is added here.
+"""
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from services.controller.platforms.kubernetes.api import Object
+from services.controller.platforms.kubernetes.objects import RUN_LABEL
+
+GRPC_PORT: Final = 50051
+MASTER_PORT: Final = 29500
+"""Where rank 0 of a training Job waits for the others."""
+
+COMPONENT: Final = "app.kubernetes.io/component"
+ATTEMPT: Final = "zeroloop.dev/attempt"
+"""Label of a training Job: counts the Jobs of a run."""
+
+TRACEPARENT: Final = "zeroloop.dev/traceparent"
+TEMPLATE: Final = "zeroloop.dev/template"
+"""Annotation of an engine's pods: digest of what they were made from."""
+
+EXIT_CONFIG: Final = 64
+"""The trainer's word for: starting again cannot help."""
+
+JOB_TTL_S: Final = 3600
+"""How long an ended Job stays, so that a person can read its pods' logs."""
+
+START_S: Final = 1800
+"""How long a Deployment may take for one more replica before it counts as stuck. Large models
+load for many minutes."""
+
+_INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Belonging:
+    """What every object of a run carries."""
+
+    run: str
+    owner: Mapping[str, Any]
+    labels: Mapping[str, str]
+    """Of the release: its name, its instance."""
+
+    traceparent: str = ""
+
+    def metadata(self, name: str, component: str, **labels: str) -> dict[str, Any]:
+        """Metadata of an object called `name`."""
+        found: dict[str, Any] = {
+            "name": name,
+            "labels": {**self.labels, **self.select(component), **labels},
+            "ownerReferences": [dict(self.owner)],
+        }
+        if self.traceparent:
+            found["annotations"] = {TRACEPARENT: self.traceparent}
+        return found
+
+    def select(self, component: str) -> dict[str, str]:
+        """Labels by which the pods of one component of this run are found."""
+        return {RUN_LABEL: self.run, COMPONENT: component}
+
+
+def engine_name(run: str) -> str:
+    """Of a run's Deployment and of its Service."""
+    return f"{run}-inference"
+
+
+def trainer_name(run: str) -> str:
+    """Of a run's headless Service, and the beginning of its Jobs' names."""
+    return f"{run}-train"
+
+
+def engine_service(belonging: Belonging) -> dict[str, Any]:
+    """Names every ready replica by its own address."""
+    name = engine_name(belonging.run)
+    port = {"name": "grpc", "port": GRPC_PORT, "targetPort": GRPC_PORT, "protocol": "TCP"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": belonging.metadata(name, "inference"),
+        "spec": {
+            "clusterIP": "None",
+            "selector": belonging.select("inference"),
+            "ports": [{**port, "appProtocol": "kubernetes.io/h2c"}],
+        },
+    }
+
+
+def engine_deployment(
+    belonging: Belonging, template: Object, arguments: Sequence[str], replicas: int
+) -> dict[str, Any]:
+    """The replicas of a run's engine.
+
+    A new one starts only when an old one has let go of its GPU, and new weights never change
+    the pods: they are loaded in place.
+    """
+    pod = _pod(belonging, template, "inference", arguments)
+    digest = hashlib.sha256(json.dumps(pod, sort_keys=True).encode()).hexdigest()[:16]
+    pod["metadata"].setdefault("annotations", {})[TEMPLATE] = digest
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": belonging.metadata(engine_name(belonging.run), "inference"),
+        "spec": {
+            "replicas": replicas,
+            "revisionHistoryLimit": 2,
+            "progressDeadlineSeconds": START_S,
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
+            },
+            "selector": {"matchLabels": belonging.select("inference")},
+            "template": pod,
+        },
+    }
+
+
+def trainer_service(belonging: Belonging) -> dict[str, Any]:
+    """Gives the pods of a Job names; they need each other before any of them is ready."""
+    port = {"name": "rendezvous", "port": MASTER_PORT, "targetPort": MASTER_PORT}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": belonging.metadata(trainer_name(belonging.run), "trainer"),
+        "spec": {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": belonging.select("trainer"),
+            "ports": [{**port, "protocol": "TCP"}],
+        },
+    }
+
+
+def training_job(
+    belonging: Belonging,
+    template: Object,
+    arguments: Sequence[str],
+    *,
+    attempt: int,
+    nodes: int,
+    queue: str = "",
+) -> dict[str, Any]:
+    """One attempt to train, on `nodes` pods that start and fail together.
+
+    Any pod that fails ends the Job, because the others cannot go on without it; the next
+    attempt goes on from the checkpoint. A pod that the cluster takes away does not count.
+    """
+    name = f"{trainer_name(belonging.run)}-{attempt}"
+    pod = _pod(belonging, template, "trainer", arguments)
+    pod["spec"] |= {"restartPolicy": "Never", "subdomain": trainer_name(belonging.run)}
+    container = pod["spec"]["containers"][0]
+    master = f"{name}-0.{trainer_name(belonging.run)}"
+    container["env"] = [
+        *container.get("env", []),
+        {"name": "PET_NNODES", "value": str(nodes)},
+        {"name": "PET_NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": _INDEX}}},
+        {"name": "PET_MASTER_ADDR", "value": master},
+        {"name": "PET_MASTER_PORT", "value": str(MASTER_PORT)},
+    ]
+    if belonging.traceparent:
+        container["env"].append({"name": "TRACEPARENT", "value": belonging.traceparent})
+    metadata = belonging.metadata(name, "trainer", **{ATTEMPT: str(attempt)})
+    if queue:
+        metadata["labels"]["kueue.x-k8s.io/queue-name"] = queue
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": {
+            "suspend": bool(queue),
+            "completionMode": "Indexed",
+            "completions": nodes,
+            "parallelism": nodes,
+            "backoffLimit": 0,
+            "podReplacementPolicy": "Failed",
+            "ttlSecondsAfterFinished": JOB_TTL_S,
+            "podFailurePolicy": _failure_policy(container["name"]),
+            "template": pod,
+        },
+    }
+
+
+def _failure_policy(container: str) -> dict[str, Any]:
+    codes = {"containerName": container, "operator": "In", "values": [EXIT_CONFIG]}
+    disrupted = [{"type": "DisruptionTarget", "status": "True"}]
+    return {
+        "rules": [
+            {"action": "FailJob", "onExitCodes": codes},
+            {"action": "Ignore", "onPodConditions": disrupted},
+        ]
+    }
+
+
+def _pod(
+    belonging: Belonging, template: Object, component: str, arguments: Sequence[str]
+) -> dict[str, Any]:
+    pod: dict[str, Any] = copy.deepcopy(dict(template))
+    metadata = pod.setdefault("metadata", {})
+    labels = metadata.get("labels", {})
+    metadata["labels"] = {**labels, **belonging.labels, **belonging.select(component)}
+    container = pod["spec"]["containers"][0]
+    # Else a pod that fails says nothing but its exit code.
+    container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
+    container["args"] = [*container.get("args", []), *arguments]
+    return pod

@@ -1,0 +1,205 @@
+"""Runs as objects and back; the objects that a run is played in."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from services.controller.decide import Trainer
+from services.controller.platforms.kubernetes.api import RUNS
+from services.controller.platforms.kubernetes.objects import (
+    event_to,
+    object_of,
+    owner,
+    spec_changes,
+    spec_of,
+    status_to,
+    stored_of,
+)
+from services.controller.platforms.kubernetes.trainer import attempts_of
+from services.controller.platforms.kubernetes.workloads import (
+    Belonging,
+    engine_deployment,
+    training_job,
+)
+from services.controller.store import StoredRun
+from tests.unit.controller.fake_api import FakeApi
+from zeroloop.core.runs import (
+    Condition,
+    ConditionType,
+    EventType,
+    Phase,
+    Run,
+    RunEvent,
+    RunSpec,
+    RunStatus,
+)
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+SPEC = RunSpec(
+    model="/models/seedling",
+    preset="seedling",
+    rounds=3,
+    seed=7,
+    settings={"learning_rate": 2e-4, "pipeline": {"overlap": False}, "buffer_full": "reservoir"},
+)
+TEMPLATE: dict[str, Any] = {
+    "metadata": {"labels": {"app": "zeroloop"}},
+    "spec": {
+        "containers": [
+            {"name": "main", "image": "i:1", "command": ["python"], "env": [{"name": "A"}]}
+        ]
+    },
+}
+
+
+def created(spec: RunSpec = SPEC) -> dict[str, Any]:
+    run = Run(name="r", spec=spec, status=RunStatus(), created_at=NOW)
+    made = object_of(StoredRun(run, "req", "00-ab-cd-01"))
+    return dict(FakeApi().put(RUNS, made, "ADDED"))
+
+
+def belonging() -> Belonging:
+    return Belonging(run="r", owner=owner(created()), labels={"release": "z"}, traceparent="tp")
+
+
+def test_a_run_comes_back_as_it_went() -> None:
+    stored = stored_of(created())
+    assert stored.request_id == "req"
+    assert stored.traceparent == "00-ab-cd-01"
+    flat = {"learning_rate": 2e-4, "pipeline.overlap": False, "buffer_full": "reservoir"}
+    assert stored.run.spec == RunSpec(
+        model=SPEC.model, preset=SPEC.preset, rounds=3, seed=7, settings=flat
+    )
+    assert stored.run.effective_settings["learning_rate"] == 2e-4
+    assert stored.run.status.phase is Phase.PENDING
+
+
+def test_a_person_s_object_needs_only_a_model_and_has_typed_fields() -> None:
+    item = {
+        **created(),
+        "spec": {
+            "model": {"uri": "hf://a/b"},
+            "inference": {"replicas": 4},
+            "training": {"nodes": 2, "ranksPerNode": 8, "queue": "research"},
+        },
+    }
+    assert spec_of(item).settings == {
+        "inference.replicas": 4,
+        "training.nodes": 2,
+        "training.ranks": 8,
+        "training.queue": "research",
+    }
+    stored = stored_of(item)
+    assert stored.run.spec.rounds == stored.run.effective_settings["total_steps"]
+    assert spec_changes(item, stored.run.spec) == {}
+
+
+def test_a_wrong_setting_does_not_hide_the_run() -> None:
+    item = {**created(), "spec": {"model": {"uri": "m"}, "settings": {"nonsense": "1"}}}
+    assert stored_of(item).run.effective_settings == {}
+
+
+def test_only_what_may_change_is_changed() -> None:
+    item = created()
+    spec = stored_of(item).run.spec
+    from dataclasses import replace
+
+    wanted = replace(spec, rounds=5, suspend=True)
+    assert spec_changes(item, wanted) == {"spec": {"rounds": 5, "suspend": True}}
+
+
+def test_a_status_comes_back_as_it_went() -> None:
+    condition = Condition(
+        type=ConditionType.WEIGHTS_SYNCED,
+        status=True,
+        reason="Rolled",
+        changed_at=NOW.replace(microsecond=0),
+        message="v2 on 2 of 2",
+    )
+    status = RunStatus(
+        phase=Phase.PLAYING,
+        conditions=(condition,),
+        round=2,
+        stage="solve",
+        weights_version=2,
+        tasks=40,
+        solver_accuracy=0.25,
+        started_at=NOW.replace(microsecond=0),
+    )
+    run = Run(name="r", spec=SPEC, status=status, created_at=NOW)
+    written = status_to(run, 4)
+    assert written["progress"] == "2/3"
+    assert written["conditions"][0]["observedGeneration"] == 4
+    kept = {name: value for name, value in written.items() if value is not None}
+    assert stored_of({**created(), "status": kept}).run.status == status
+
+
+def test_an_event_names_the_run_and_is_not_too_long() -> None:
+    event = RunEvent(at=NOW, type=EventType.WARNING, message="x" * 5000)
+    body = event_to(created(), event, name="r.1")
+    assert body["type"] == "Warning"
+    assert body["involvedObject"]["uid"] == "uid-r"
+    assert len(body["message"]) == 1024
+
+
+def test_an_engine_never_needs_a_second_place_and_belongs_to_its_run() -> None:
+    made = engine_deployment(belonging(), TEMPLATE, ["--model", "m"], 3)
+    assert made["spec"]["replicas"] == 3
+    assert made["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    assert made["metadata"]["ownerReferences"][0]["uid"] == "uid-r"
+    pod = made["spec"]["template"]
+    assert made["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert pod["metadata"]["labels"]["app"] == "zeroloop"
+    assert pod["spec"]["containers"][0]["args"] == ["--model", "m"]
+    assert "args" not in TEMPLATE["spec"]["containers"][0], "the template is not touched"
+
+
+def test_a_job_starts_and_fails_together() -> None:
+    made = training_job(belonging(), TEMPLATE, [], attempt=2, nodes=4, queue="research")
+    spec = made["spec"]
+    assert made["metadata"]["name"] == "r-train-2"
+    assert (spec["completions"], spec["parallelism"], spec["backoffLimit"]) == (4, 4, 0)
+    assert spec["suspend"] is True
+    assert made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "research"
+    env = {entry["name"]: entry.get("value") for entry in _container(made)["env"]}
+    assert env["PET_NNODES"] == "4"
+    assert env["PET_MASTER_ADDR"] == "r-train-2-0.r-train"
+    assert env["TRACEPARENT"] == "tp"
+    assert spec["template"]["spec"]["subdomain"] == "r-train"
+    refusal = spec["podFailurePolicy"]["rules"][0]
+    assert refusal["action"] == "FailJob"
+    assert refusal["onExitCodes"]["values"] == [64]
+
+
+def test_attempts_are_read_from_jobs() -> None:
+    def job(number: int, *conditions: dict[str, str], leaving: bool = False) -> dict[str, Any]:
+        metadata: dict[str, Any] = {
+            "name": f"r-train-{number}",
+            "labels": {"zeroloop.dev/attempt": str(number)},
+        }
+        if leaving:
+            metadata["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+        return {"metadata": metadata, "status": {"conditions": list(conditions)}}
+
+    def ended(kind: str, reason: str = "") -> dict[str, str]:
+        at = "2026-01-02T03:04:05Z"
+        return {"type": kind, "status": "True", "reason": reason, "lastTransitionTime": at}
+
+    found = attempts_of(
+        [
+            job(11),
+            job(2, ended("Failed", "BackoffLimitExceeded")),
+            job(3, ended("Failed", "PodFailurePolicy")),
+            job(4, ended("Complete"), leaving=True),
+        ]
+    )
+    assert [(attempt.number, attempt.state) for attempt in found] == [
+        (2, Trainer.FAILED),
+        (3, Trainer.REFUSED),
+        (4, Trainer.ABSENT),
+        (11, Trainer.RUNNING),
+    ]
+    assert [attempt.leaving for attempt in found] == [False, False, True, False]
+
+
+def _container(job: dict[str, Any]) -> dict[str, Any]:
+    return job["spec"]["template"]["spec"]["containers"][0]
