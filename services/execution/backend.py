@@ -5,21 +5,26 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.execution import selftest
+from services.execution.isolation import pod, runsc
 from services.execution.isolation.image import Image, ensure_image
 from services.execution.isolation.interpreter import probe
-from services.execution.isolation.launch import GvisorLauncher, Launcher, UnsafeLauncher
-from services.execution.isolation.runsc import REMEDY, Runsc, find_runsc
+from services.execution.isolation.launch import (
+    GvisorLauncher,
+    Launcher,
+    PodLauncher,
+    UnsafeLauncher,
+)
 from services.execution.pool import Pool, PoolSize
 from services.execution.sandbox import Sandbox, SandboxLostError
 from services.execution.scratch import scratch_folder
 from services.execution.settings import ExecutionSettings
-from zeroloop.core.execution import Capabilities, Isolation
+from zeroloop.core.execution import Capabilities
 from zeroloop.errors import ConfigError, UnavailableError
 
 GO_SUM = Path(__file__).resolve().parents[2] / "tools" / "gvisor" / "go.sum"
@@ -56,7 +61,7 @@ async def open_backend(settings: ExecutionSettings, cache: Path) -> AsyncGenerat
     Raises:
         ConfigError: There is no isolation, or a limit does not bite; says what mends it.
     """
-    image, runsc = await asyncio.to_thread(_parts, settings, cache)
+    launchers = await asyncio.to_thread(_launchers, settings, cache)
     base = settings.scratch_dir or Path(tempfile.gettempdir()) / f"zeroloop-execution-{os.getuid()}"
     size = PoolSize(
         sandboxes=settings.sandboxes,
@@ -66,32 +71,50 @@ async def open_backend(settings: ExecutionSettings, cache: Path) -> AsyncGenerat
         recycle_growth=settings.recycle_growth,
     )
     with scratch_folder(base) as scratch:
-        launcher, first = await _first_sandbox(settings, image, runsc, scratch)
-        pool = Pool(launcher, scratch, size, image.digest)
+        launcher, first = await _first_sandbox(settings, launchers, scratch)
+        pool = Pool(launcher, scratch, size, launcher.image.digest)
         async with pool.running(first):
-            yield Backend(pool, _capabilities(settings, launcher, image, runsc))
+            yield Backend(pool, _capabilities(settings, launcher))
 
 
-def _parts(settings: ExecutionSettings, cache: Path) -> tuple[Image, Runsc | None]:
-    # First what is missing most often.
-    runsc = (
-        find_runsc(settings.runsc, built_runsc(cache)) if settings.isolation == "gvisor" else None
-    )
-    image = ensure_image(probe(settings.python or Path(sys.executable)), cache)
-    return image, runsc
+def _launchers(settings: ExecutionSettings, cache: Path) -> Sequence[Launcher]:
+    """The ways to start a sandbox, best first. Finds out first what is missing most often."""
+    match settings.isolation:
+        case "gvisor":
+            found = runsc.find_runsc(settings.runsc, built_runsc(cache))
+            image = _image(settings, cache)
+            return [
+                GvisorLauncher(found, image, platform=platform, preload=settings.preload)
+                for platform in _platforms(settings)
+            ]
+        case "gvisor-pod":
+            release = pod.require_gvisor_pod()
+            image = _image(settings, cache)
+            return [PodLauncher(image, kernel_release=release, preload=settings.preload)]
+        case "unsafe":
+            return [UnsafeLauncher(_image(settings, cache), preload=settings.preload)]
+
+
+def _image(settings: ExecutionSettings, cache: Path) -> Image:
+    return ensure_image(probe(settings.python or Path(sys.executable)), cache)
+
+
+def _platforms(settings: ExecutionSettings) -> Sequence[str]:
+    return ("systrap", "ptrace") if settings.platform == "auto" else (settings.platform,)
 
 
 async def _first_sandbox(
-    settings: ExecutionSettings, image: Image, runsc: Runsc | None, scratch: Path
+    settings: ExecutionSettings, launchers: Sequence[Launcher], scratch: Path
 ) -> tuple[Launcher, Sandbox]:
-    """Start a sandbox on the first platform on which one starts and every limit bites."""
+    """Start a sandbox in the first way in which one starts and every limit bites."""
     failures: list[str] = []
-    for launcher in _launchers(settings, image, runsc):
+    for launcher in launchers:
         try:
             return launcher, await _proven(launcher, scratch, settings.workers)
         except (SandboxLostError, UnavailableError) as error:
             failures.append(f"{launcher.platform or 'unsafe'}: {error}")
-    raise ConfigError(f"no isolation that works: {'; '.join(failures)}; {REMEDY}")
+    remedy = pod.REMEDY if settings.isolation == "gvisor-pod" else runsc.REMEDY
+    raise ConfigError(f"no isolation that works: {'; '.join(failures)}; {remedy}")
 
 
 async def _proven(launcher: Launcher, scratch: Path, workers: int) -> Sandbox:
@@ -104,26 +127,13 @@ async def _proven(launcher: Launcher, scratch: Path, workers: int) -> Sandbox:
     return sandbox
 
 
-def _launchers(settings: ExecutionSettings, image: Image, runsc: Runsc | None) -> list[Launcher]:
-    if runsc is None:
-        return [UnsafeLauncher(image, preload=settings.preload)]
-    automatic = ["systrap", "ptrace"]
-    platforms = automatic if settings.platform == "auto" else [settings.platform]
-    return [
-        GvisorLauncher(runsc, image, platform=platform, preload=settings.preload)
-        for platform in platforms
-    ]
-
-
-def _capabilities(
-    settings: ExecutionSettings, launcher: Launcher, image: Image, runsc: Runsc | None
-) -> Capabilities:
+def _capabilities(settings: ExecutionSettings, launcher: Launcher) -> Capabilities:
     return Capabilities(
-        isolation=Isolation(settings.isolation),
+        isolation=launcher.isolation,
         platform=launcher.platform,
-        runtime_version=runsc.version if runsc else "",
-        python_version=image.interpreter.version_text,
-        image_digest=image.digest,
+        runtime_version=launcher.runtime_version,
+        python_version=launcher.image.interpreter.version_text,
+        image_digest=launcher.image.digest,
         modes=MODES,
         default_limits=settings.default_limits(),
         workers=settings.sandboxes * settings.workers,

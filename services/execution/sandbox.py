@@ -22,7 +22,6 @@ from services.execution.frames import (
 )
 from services.execution.isolation.launch import Launched, Launcher
 from services.execution.meter import HostMeter, Sample, spent_at_most_s
-from zeroloop.core.execution import Isolation
 
 READY_S = 20.0
 """From start to ready takes 0.2 s; ten agents on two cores may stretch that a lot."""
@@ -77,6 +76,7 @@ class Sandbox:
         self._stderr = b""
         self._meter = HostMeter()
         self._loop = asyncio.get_running_loop()
+        self._judges: set[asyncio.Task[None]] = set()
         self._tasks = [asyncio.create_task(task) for task in (self._read(), self._drain())]
         self.lost = asyncio.Event()
         self.runs = 0
@@ -154,9 +154,10 @@ class Sandbox:
         """End the sandbox and everything in it."""
         self._lose()
         await self._launcher.end(self._launched)
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._judges]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.to_thread(shutil.rmtree, self._launched.folder, ignore_errors=True)
 
     async def _until_ready(self) -> None:
@@ -200,7 +201,8 @@ class Sandbox:
             case Ready():
                 self._ready.set()
             case OverCpu(run_id=run_id):
-                self._judge_cpu(run_id)
+                self._judges.add(judge := asyncio.create_task(self._judge_cpu(run_id)))
+                judge.add_done_callback(self._judges.discard)
             case NotStarted(run_id=run_id, reason=reason):
                 if flight := self._land(run_id):
                     _settle(flight.done, RunNotStartedError(reason))
@@ -231,7 +233,7 @@ class Sandbox:
         said = "; ".join(self._stderr.decode(errors="replace").split("\n")).strip("; ")
         return f"sandbox ended: {said or 'it said nothing'}"
 
-    # Processor time. The sandbox's clock says when to look; the host's decides.
+    # Processor time. The sandbox's clock says when to look; what the host really gave decides.
 
     def _watch_later(self, run_id: int, flight: _Flight) -> asyncio.TimerHandle:
         if flight.order.cpu_s < BASELINE_AT_ONCE_S:
@@ -242,29 +244,36 @@ class Sandbox:
         flight = self._flights.get(run_id)
         if flight is None or flight.baseline_s is not None:
             return
-        if self._launcher.isolation is Isolation.GVISOR:
+        if self._launcher.watched:
             flight.baseline = self._meter.sample(self.pid)
             flight.baseline_s = self._loop.time()
 
-    def _judge_cpu(self, run_id: int) -> None:
-        flight = self._flights.get(run_id)
-        if flight is None:
-            return
-        left_s = flight.order.cpu_s - self._spent_s(flight)
-        if left_s <= 0:
-            asyncio.ensure_future(self._kill(run_id))  # noqa: RUF006 (ends with the pipe)
-        else:
-            self._loop.call_later(max(left_s, RECHECK_S), self._judge_cpu, run_id)
+    async def _judge_cpu(self, run_id: int) -> None:
+        """Kill a run as soon as it has really used what it may."""
+        try:
+            while flight := self._flights.get(run_id):
+                slowdown = await self._slowdown()
+                left_s = flight.order.cpu_s - self._spent_s(flight, slowdown)
+                if left_s <= 0:
+                    await self._send(encode_kill(run_id, How.CPU))
+                    return
+                await asyncio.sleep(max(left_s, RECHECK_S))
+        except OSError as error:
+            self._stderr += f"; {error}".encode()
+            self._lose()
+        except SandboxLostError:
+            pass
 
-    def _spent_s(self, flight: _Flight) -> float:
+    async def _slowdown(self) -> float:
+        yardstick = self._launched.yardstick
+        return 1.0 if yardstick is None else await yardstick.slowdown()
+
+    def _spent_s(self, flight: _Flight, slowdown: float) -> float:
         if flight.baseline_s is None:
-            return self._loop.time() - flight.started_s
+            return (self._loop.time() - flight.started_s) / slowdown
         unwatched_s = flight.baseline_s - flight.started_s
-        return unwatched_s + spent_at_most_s(flight.baseline, self._meter.sample(self.pid))
-
-    async def _kill(self, run_id: int) -> None:
-        with contextlib.suppress(SandboxLostError):
-            await self._send(encode_kill(run_id, How.CPU))
+        watched_s = spent_at_most_s(flight.baseline, self._meter.sample(self.pid))
+        return (unwatched_s + watched_s) / slowdown
 
 
 def _settle(future: asyncio.Future[Done], result: Done | Exception) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.execution.isolation.launch import SEEDS
+from services.execution.isolation.pod import GVISOR_KERNEL
 from services.execution.outcome import Outcome, compare, outcome_of
 from services.execution.requests import order_of
 from services.execution.sandbox import RunNotStartedError, Sandbox
@@ -81,12 +82,10 @@ PROOFS = [
     Proof("password file", "open('/etc/passwd')", _error("FileNotFoundError")),
 ]
 
-# What gVisor has called its kernel since its first release; no real one was built then.
-_GVISOR_KERNEL = "#1 SMP Sun Jan 10 15:06:54 PST 2016"
 _KERNEL = Proof(
     "kernel identification",
     "import os; return os.uname().version",
-    lambda outcome: outcome.value == repr(_GVISOR_KERNEL),
+    lambda outcome: outcome.value == repr(GVISOR_KERNEL),
 )
 
 

@@ -12,9 +12,11 @@ from zeroloop.core.execution import Limits
 class ExecutionSettings(ServiceSettings):
     """Settings, read from flags and from the environment as ZEROLOOP_EXECUTION__<FIELD>."""
 
-    isolation: Literal["gvisor", "unsafe"] = "gvisor"
-    """`unsafe` runs programs of a model on this machine with no isolation worth the name. Every
-    result says so. There is no automatic way there."""
+    isolation: Literal["gvisor", "gvisor-pod", "unsafe"] = "gvisor"
+    """`gvisor` starts sandboxes with runsc. `gvisor-pod` is for a service that itself runs in a pod
+    of RuntimeClass gvisor: it starts them within that pod. `unsafe` runs programs of a model on
+    this machine with no isolation worth the name. Every result says so. There is no automatic way
+    there."""
 
     platform: Literal["auto", "systrap", "ptrace", "kvm"] = "auto"
     """gVisor's platform; `auto` tries systrap, then ptrace."""

@@ -12,7 +12,7 @@ from services.reward.servicer import RewardServicer
 from services.reward.settings import RewardSettings
 from zeroloop.client.channel import open_channel
 from zeroloop.client.execution import ExecutionClient
-from zeroloop.client.token import ensure_token
+from zeroloop.client.token import service_token
 from zeroloop.reward.v1 import reward_pb2_grpc
 
 SERVICE = "zeroloop.reward.v1.RewardService"
@@ -26,7 +26,7 @@ async def application(
 
     The Execution service need not be up: what cannot be run is reported as not executed.
     """
-    token = ensure_token(settings.execution_token_file or settings.token_file)
+    token = service_token(settings.execution_token_file or settings.token_file)
     async with open_channel(
         settings.execution_target, token=token, interceptors=telemetry.client_interceptors()
     ) as channel:

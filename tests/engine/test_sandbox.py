@@ -3,12 +3,10 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import pytest
 from services.execution.backend import Backend, cache_folder, open_backend
 from services.execution.pool import Pool
 from services.execution.settings import ExecutionSettings
+from tests.engine.busy import burning, loops_in
 from zeroloop.core.execution import Determinism, Isolation, Limits, Program, Result
 from zeroloop.core.tasks import RunStatus
 from zeroloop.errors import ConfigError, OverloadedError
@@ -64,14 +63,6 @@ def working(pool: Pool, sandboxes: int) -> bool:
     return len(pool.fleet.working) == sandboxes
 
 
-def loops_in(seconds: float) -> int:
-    """How often a simple loop turns in so much processor time."""
-    source = "x = 0\nfor i in range(1_000_000):\n    x += i * i\n"
-    started_s = time.process_time()
-    exec(compile(source, "loop", "exec"), {})
-    return int(1_000_000 * seconds / (time.process_time() - started_s))
-
-
 def tree_cpu_s(root_pid: int) -> float:
     """Processor time of a process and all that come from it, the ended ones included."""
     fields = {}
@@ -85,19 +76,6 @@ def tree_cpu_s(root_pid: int) -> float:
         tree |= more
     ticks = sum(int(n) for pid in tree for n in fields[pid][11:15])
     return ticks / os.sysconf("SC_CLK_TCK")
-
-
-@contextmanager
-def burning(processes: int) -> Iterator[None]:
-    """Keep the machine busy. A session each, or the scheduler would count them as one."""
-    spin = [sys.executable, "-c", "while True: pass"]
-    burners = [subprocess.Popen(spin, start_new_session=True) for _ in range(processes)]
-    try:
-        yield
-    finally:
-        for burner in burners:
-            burner.kill()
-            burner.wait()
 
 
 async def test_it_says_what_isolates_programs(backend: Backend) -> None:

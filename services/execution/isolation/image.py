@@ -2,7 +2,8 @@
 
 An image is a copy, not a view of the host: it has no home directories, no installed packages,
 no password file and no `_ctypes`, and its digest says exactly what ran. It is made once per
-interpreter and runner and kept in the cache; a half-made image is never seen.
+interpreter and runner and kept in the cache; a half-made image is never seen. Nothing in it
+depends on dates, which container images may change.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ RUNNER = "usr/lib/zeroloop"
 """Inside the image: not on Python's path, so that programs cannot import it."""
 
 PYTHON = "usr/bin/python3"
-LAYOUT = 1
+LAYOUT = 2
 """Raise it when the way images are made changes."""
 
 BUILD_S = 120.0
@@ -38,8 +39,8 @@ _ZIG = [sys.executable, "-m", "ziglang"]
 
 # Not for programs (tests, installers, windows), or a way to call C at will.
 _LEFT_OUT_FOLDERS = {
-    "__phello__", "ctypes", "dist-packages", "ensurepip", "idlelib", "lib-dynload", "lib2to3",
-    "pydoc_data", "site-packages", "test", "tests", "tkinter", "turtledemo",
+    "__phello__", "__pycache__", "ctypes", "dist-packages", "ensurepip", "idlelib", "lib-dynload",
+    "lib2to3", "pydoc_data", "site-packages", "test", "tests", "tkinter", "turtledemo",
 }  # fmt: skip
 # Also what drags in large libraries of the host and needs a network or a terminal anyway.
 _LEFT_OUT_EXTENSIONS = (
@@ -91,12 +92,13 @@ def _forget_unused(images: Path) -> None:
 
 
 def _key(interpreter: Interpreter) -> str:
-    """Changes when the image would: interpreter, its library, our files, this layout."""
+    """Changes when the image would: interpreter, its library, our files, this layout.
+
+    The same in all places to which an interpreter is copied.
+    """
     state = hashlib.sha256()
-    for path in (interpreter.executable, interpreter.stdlib / "os.py"):
-        stat = path.stat()
-        state.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    state.update(f"{interpreter.version_text} {interpreter.machine} {LAYOUT}\n".encode())
+    sizes = [path.stat().st_size for path in (interpreter.executable, interpreter.stdlib / "os.py")]
+    state.update(f"{interpreter.build} {interpreter.machine} {sizes} {LAYOUT}\n".encode())
     for name, content in sorted(_runner_sources(interpreter).items()):
         state.update(f"{name} {len(content)}\n".encode() + content)
     return f"{interpreter.version_text}-{state.hexdigest()[:16]}"
@@ -112,7 +114,7 @@ def _runner_sources(interpreter: Interpreter) -> dict[str, bytes]:
 def _build(interpreter: Interpreter, folder: Path) -> None:
     folder.chmod(0o755)
     root = folder / "root"
-    for name in ("dev", "proc", "tmp", "usr/bin", "usr/lib"):
+    for name in ("dev", "proc", "sys", "tmp", "usr/bin", "usr/lib"):
         (root / name).mkdir(parents=True)
     # Every loader searches one of these by itself.
     for name, target in (("lib", "usr/lib"), ("lib64", "usr/lib"), ("usr/lib64", "lib")):
@@ -127,7 +129,7 @@ def _build(interpreter: Interpreter, folder: Path) -> None:
         if name.endswith((".py", ".bpf")):
             (runner / name).write_bytes(content)
     _compile_guard(runner / "guard.so")
-    _precompile(library, interpreter)
+    _precompile(root, library, interpreter)
     (folder / "digest").write_text(_digest(root))
 
 
@@ -187,20 +189,22 @@ def _compiler() -> list[str]:
     )
 
 
-def _precompile(library: Path, interpreter: Interpreter) -> None:
-    """Programs could not keep what they compile, so an import would cost them each time."""
-    if (library / "__pycache__" / f"random.cpython-{_tag(interpreter)}.pyc").exists():
-        return
-    subprocess.run(
-        [interpreter.executable, "-I", "-S", "-m", "compileall", "-q", "-j0", library],
-        check=False,
-        capture_output=True,
-        timeout=BUILD_S,
-    )
+def _precompile(root: Path, library: Path, interpreter: Interpreter) -> None:
+    """Programs could not keep what they compile, so an import would cost them each time.
 
-
-def _tag(interpreter: Interpreter) -> str:
-    return f"{interpreter.version[0]}{interpreter.version[1]}"
+    By one process and under one hash seed, which makes the result the same every time.
+    """
+    flags = ["-q", "-s", str(root), "-p", "/", "--invalidation-mode", "unchecked-hash"]
+    try:
+        subprocess.run(
+            [interpreter.executable, "-P", "-s", "-S", "-m", "compileall", *flags, library],
+            check=False,  # a file of the library may be there to be wrong
+            capture_output=True,
+            env={"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"},
+            timeout=BUILD_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ConfigError(f"cannot compile {library}: {error}") from error
 
 
 def _digest(root: Path) -> str:

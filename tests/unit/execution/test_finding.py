@@ -73,7 +73,7 @@ def test_flags_follow_what_the_runsc_knows(tmp_path: Path) -> None:
 def test_the_bundle_gives_nothing_away(tmp_path: Path) -> None:
     import json
 
-    python = Interpreter(Path("/python"), Path("/lib"), (3, 11, 0), "x86_64")
+    python = Interpreter(Path("/python"), Path("/lib"), (3, 11, 0), "x86_64", "build")
     write_bundle(tmp_path, image.Image(tmp_path, "sha256:0", python), arguments=["-B"], seed=7)
     config = json.loads((tmp_path / "config.json").read_text())
 
@@ -105,10 +105,14 @@ def test_the_interpreter_behind_a_virtual_environment_is_found() -> None:
         pytest.param("exit 3", "does not run", id="fails"),
         pytest.param("echo nonsense", "does not run", id="talks nonsense"),
         pytest.param(
-            """echo '["/p", "/l", [3, 10, 1], "CPython", "x86_64"]'""", "3.11 or newer", id="old"
+            """echo '["/p", "/l", [3, 10, 1], "CPython", "x86_64", "b"]'""",
+            "3.11 or newer",
+            id="old",
         ),
         pytest.param(
-            """echo '["/p", "/l", [3, 11, 1], "PyPy", "x86_64"]'""", "is PyPy", id="another one"
+            """echo '["/p", "/l", [3, 11, 1], "PyPy", "x86_64", "b"]'""",
+            "is PyPy",
+            id="another one",
         ),
     ],
 )

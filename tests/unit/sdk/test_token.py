@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from zeroloop.client.token import ensure_token, load_token, read_token, token_path
+from zeroloop.client.token import (
+    ensure_token,
+    load_token,
+    read_token,
+    service_token,
+    token_path,
+)
 from zeroloop.errors import AuthError
 
 
@@ -79,3 +85,19 @@ def test_an_empty_token_file_is_refused(tmp_path: Path) -> None:
 def test_a_named_file_that_is_missing_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(AuthError, match="nowhere cannot be read"):
         read_token(tmp_path / "nowhere")
+
+
+def test_a_service_takes_a_token_that_a_cluster_has_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "token"
+    path.write_text("mounted\n")
+    path.chmod(0o440)
+    with pytest.raises(AuthError, match="open to other users"):
+        service_token(path)
+    # As of another user: whoever mounts it gives it to our group.
+    monkeypatch.setattr("os.geteuid", lambda: path.stat().st_uid + 1)
+    assert service_token(path) == "mounted"
+    path.chmod(0o444)
+    with pytest.raises(AuthError, match="open to other users"):
+        service_token(path)

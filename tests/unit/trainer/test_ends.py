@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.trainer.samples import batch
+from trainer import launch
 from trainer.config import TrainerSettings, load_trainer_settings
 from trainer.exits import ExitCode, ReplayMismatchError, exit_code_of, explain
 from trainer.launch import code_of, torchrun_arguments
@@ -190,3 +191,29 @@ def test_the_probe_is_spread_over_the_batch() -> None:
     assert len(choose_probe(sequences[:2], limit=4)) == 2
     assert choose_probe([], limit=4) == []
     assert choose_probe(sequences, limit=0) == []
+
+
+def test_the_launcher_waits_for_the_name_of_the_first_node_and_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def getaddrinfo(name: str, _port: None) -> list[object]:
+        asked.append(name)
+        if len(asked) < 3:
+            raise OSError(-2, "Name or service not known")
+        return []
+
+    monkeypatch.setattr("socket.getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(launch, "MASTER_POLL_S", 0.001)
+    launch.wait_for_master({"PET_MASTER_ADDR": "r-train-0-0.r-train", "PET_NNODES": "2"})
+    assert asked == ["r-train-0-0.r-train"] * 3
+
+    asked.clear()
+    launch.wait_for_master({"PET_MASTER_ADDR": "a", "PET_NNODES": "1"})
+    launch.wait_for_master({})
+    assert asked == [], "one node needs nobody's name"
+
+    monkeypatch.setattr(launch, "MASTER_S", -1)
+    with pytest.raises(UnavailableError, match="PET_MASTER_ADDR: b has no address"):
+        launch.wait_for_master({"PET_MASTER_ADDR": "b", "PET_NNODES": "2"})

@@ -35,7 +35,7 @@ CALL_S = 10.0
 WATCH_S = 240
 """The API server ends a watch after this; the next one goes on where it ended."""
 
-WATCH_SILENCE_S = 90.0
+WATCH_SILENCE_S = 150.0
 """Bookmarks come every minute. After this long without a byte the connection is dead."""
 
 LIST_PAGE = 500

@@ -44,7 +44,7 @@ from services.controller.run_spans import RunSpans
 from zeroloop.client.channel import open_channel
 from zeroloop.core.batches import Weights
 from zeroloop.core.runs import ConditionType, Endpoints, EventType
-from zeroloop.errors import NotFoundError, UnavailableError
+from zeroloop.errors import FailedPreconditionError, NotFoundError, UnavailableError
 from zeroloop.weights_pointer import FILE_NAME, ServedWeights, point_at
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,9 @@ AWAIT_S = 20.0
 
 LOOK_S = 1.0
 """Between two looks at pods that start or end."""
+
+_UID_FILE = "uid"
+"""In a run's folder: of the object that it belongs to."""
 
 START_S = 30.0
 """How long one wait for the first replica lasts before the world is looked at again."""
@@ -89,6 +92,7 @@ class KubernetesPlatform:
         self._book = book
         self._prepared = prepared
         self._around = around
+        self._belonging = belonging
         self._stack = AsyncExitStack()
         self._player: Player | None = None
         self._pointed_at = -1
@@ -193,6 +197,9 @@ class KubernetesPlatform:
     async def _ensure_services(self) -> None:
         """Bring up the engine, and beside it the trainer, which loads as long."""
         await asyncio.to_thread(self._make_folders)
+        if not self._engines.replicas:
+            ready = ConditionType.INFERENCE_READY
+            self._book.set_condition(ready, status=False, reason="Starting")
         await self._engines.ensure()
         await self._trainer.ensure(self._trainer.failures)
         if await self._first_replica() and self._player is None:
@@ -210,6 +217,16 @@ class KubernetesPlatform:
 
     def _make_folders(self) -> None:
         folder = self._book.folder
+        folder.path.mkdir(parents=True, exist_ok=True)
+        mark, uid = folder.path / _UID_FILE, str(self._belonging.owner["uid"])
+        if not mark.exists():
+            mark.write_text(uid)
+        if mark.read_text() != uid:
+            # Its rounds are in the buffer, too: this run would go on where that one ended.
+            raise FailedPreconditionError(
+                f"an earlier run named {self._book.run.name} has left its data in {folder.path}; "
+                "choose another name"
+            )
         for path in (folder.weights, folder.checkpoints, folder.telemetry):
             path.mkdir(parents=True, exist_ok=True)
 
