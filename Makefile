@@ -15,7 +15,7 @@ PYTEST := $(PY) -m pytest -q
 ROUNDS ?= 14
 RUN ?=
 
-.PHONY: help setup demo learn test test-unit test-services test-engine test-hostile test-cluster cluster cluster-down bench lint format check protos settings-reference lock seedling images clean
+.PHONY: help setup demo learn test test-unit test-services test-chart test-engine test-hostile test-cluster cluster cluster-down bench lint format check protos settings-reference lock seedling images clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -36,10 +36,14 @@ demo: setup ## Play real self-play rounds on this machine and write a report (RO
 learn: setup ## The same for 100 rounds, long enough for a significant result.
 	$(PY) -m zeroloop.cli play --model models/seedling --preset seedling --rounds 100 $(if $(RUN),--name $(RUN))
 
-test: setup lint test-unit test-services test-engine test-hostile ## Run every test but the long ones.
+test: setup lint test-unit test-chart test-services test-engine test-hostile ## Run every test but the long ones.
 
 test-unit: setup ## Pure logic and contracts, seconds.
 	$(PYTEST) tests/unit tests/contract tests/test_tidy.py
+
+test-chart: setup ## The chart, rendered by Helm over a matrix of values (the first time builds Helm).
+	@$(PY) -m tests.cluster build helm
+	$(PYTEST) tests/chart
 
 test-services: setup ## Each service behind its real wire, PostgreSQL included.
 	$(PYTEST) tests/services
@@ -52,6 +56,7 @@ test-hostile: setup ## Hostile programs against the real sandbox.
 
 test-cluster: setup ## Real Kubernetes on this machine (root; the first time builds it).
 	@$(PY) -m tests.cluster build
+	@$(PY) -m tests.cluster images --build-only
 	$(PYTEST) --timeout 600 tests/cluster
 
 cluster: setup ## Start that Kubernetes and leave it running.

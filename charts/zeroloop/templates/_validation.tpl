@@ -1,0 +1,29 @@
+{{/* What a schema cannot say: settings that need each other. Fails with what to set. */}}
+{{- define "zeroloop.validate" -}}
+{{- $problems := list -}}
+{{- $targets := .Values.targets -}}
+{{- if and .Values.controller.enabled (not .Values.buffer.enabled) (not $targets.buffer) -}}
+{{- $problems = append $problems "the controller needs a buffer: set buffer.enabled=true, or targets.buffer to the address of another one" -}}
+{{- end -}}
+{{- if and .Values.controller.enabled (not .Values.reward.enabled) (not $targets.reward) -}}
+{{- $problems = append $problems "the controller needs a reward service: set reward.enabled=true, or targets.reward to the address of another one" -}}
+{{- end -}}
+{{- if and (or .Values.controller.enabled .Values.reward.enabled) (not .Values.execution.enabled) (not $targets.execution) -}}
+{{- $problems = append $problems "controller and reward need an execution service: set execution.enabled=true, or targets.execution to the address of another one" -}}
+{{- end -}}
+{{- if and .Values.buffer.enabled (not .Values.postgresql.enabled) (not .Values.database.existingSecret) -}}
+{{- $problems = append $problems "the buffer needs a database: set database.existingSecret to a Secret whose key `url` is postgresql://USER:PASSWORD@HOST/NAME, or postgresql.enabled=true for trying out" -}}
+{{- end -}}
+{{- if and .Values.postgresql.enabled .Values.database.existingSecret -}}
+{{- $problems = append $problems "there would be two databases: with database.existingSecret set postgresql.enabled=false" -}}
+{{- end -}}
+{{- range $name := list "reward" "execution" -}}
+{{- $scaling := (get $.Values $name).autoscaling -}}
+{{- if and $scaling.enabled (gt (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
+{{- $problems = append $problems (printf "%s.autoscaling.minReplicas is above its maxReplicas" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if $problems -}}
+{{- fail (printf "\n  - %s\n" (join "\n  - " $problems)) -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,31 @@
+{{/* The pod template of an inference replica; the controller adds arguments, labels and names. */}}
+{{- define "zeroloop.inferencePod" -}}
+{{- $ctx := dict "root" . "component" "inference" "service" "INFERENCE" "values" .Values.inference "image" .Values.image.engine "class" "inference" -}}
+{{- $_ := set $ctx "own" (concat (include "zeroloop.serverEnv" $ctx | fromYamlArray) (include "zeroloop.engineEnv" $ctx | fromYamlArray)) -}}
+metadata:
+  labels: {{- include "zeroloop.podLabels" $ctx | nindent 4 }}
+  {{- with include "zeroloop.podAnnotations" $ctx }}
+  annotations: {{- . | nindent 4 }}
+  {{- end }}
+spec:
+  {{- include "zeroloop.pod" $ctx | nindent 2 }}
+  terminationGracePeriodSeconds: {{ include "zeroloop.graceSeconds" $ctx }}
+  containers:
+    - name: inference
+      {{- include "zeroloop.containerImage" $ctx | nindent 6 }}
+      command: [python, -m, services.inference]
+      securityContext: {{- include "zeroloop.containerSecurityContext" $ctx | nindent 8 }}
+      ports:
+        - {name: grpc, containerPort: 50051}
+      env: {{- include "zeroloop.env" $ctx | nindent 8 }}
+      resources: {{- include "zeroloop.acceleratedResources" $ctx | nindent 8 }}
+      {{- include "zeroloop.probes" $ctx | nindent 6 }}
+      volumeMounts:
+        {{- include "zeroloop.dataVolumeMounts" $ctx | nindent 8 }}
+        {{- include "zeroloop.engineVolumeMounts" $ctx | nindent 8 }}
+        {{- include "zeroloop.volumeMounts" $ctx | nindent 8 }}
+  volumes:
+    {{- include "zeroloop.dataVolumes" $ctx | nindent 4 }}
+    {{- include "zeroloop.engineVolumes" $ctx | nindent 4 }}
+    {{- include "zeroloop.volumes" $ctx | nindent 4 }}
+{{- end -}}
