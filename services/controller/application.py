@@ -10,9 +10,10 @@ import grpc.aio
 from services._server import Health
 from services.controller.book import RunBook
 from services.controller.config import ControllerSettings
+from services.controller.platforms.base import RunPlatform
 from services.controller.preparing import Prepared
 from services.controller.run_spans import RunSpans
-from services.controller.runs import RunPlatform, Runs
+from services.controller.runs import Runs
 from services.controller.servicer import RunServicer
 from services.controller.store import RunStore
 from zeroloop.client.token import ensure_token, token_path

@@ -2,28 +2,26 @@
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import Protocol
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 
 from services._server import semconv, telemetry
 from services.controller.book import Now, RunBook
-from services.controller.decide import Halt, Observed, Pause, Reason, Services, Spec, Trainer
+from services.controller.decide import Halt, Observed, Pause, Spec
 from services.controller.loop import run
 from services.controller.paging import size_of, strange
-from services.controller.platforms.base import Platform
+from services.controller.platforms.base import RunPlatform
 from services.controller.preparing import Prepared, prepare, require_one_machine
-from services.controller.store import Store, StoredRun, check_name
+from services.controller.settling import fail, report_seen, settle, wants_play
+from services.controller.store import Store, StoredRun, check_name, name_of
 from zeroloop.core.runs import (
     ConditionType,
     Endpoints,
     EventPage,
-    EventType,
     Phase,
     Run,
     RunPage,
@@ -45,35 +43,8 @@ logger = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__, schema_url=semconv.SCHEMA_URL)
 
 REQUEST_ID_CHARS_MAX = 128
-NAME_DIGITS = 10
 
 ALIVE = (Phase.PENDING, Phase.STARTING, Phase.PLAYING)
-
-
-class RunPlatform(Platform, Protocol):
-    """A platform with what the runs need to know and do besides playing."""
-
-    @property
-    def endpoints(self) -> Endpoints:
-        """Where the run's services listen."""
-        ...
-
-    @property
-    def problem(self) -> str:
-        """Why a service is broken; empty if none is."""
-        ...
-
-    async def rest(self, *, completed: bool) -> None:
-        """The run is not played for now: hold nothing that others could use.
-
-        Args:
-            completed: It is over, as opposed to suspended or in need of a person.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Leave the run: end what would not outlive this process."""
-        ...
 
 
 MakePlatform = Callable[[RunBook, Prepared], RunPlatform]
@@ -92,16 +63,7 @@ class Runs:
         tick_s: float,
         one_machine: bool = True,
     ) -> None:
-        """Args:
-
-        store: Where runs are kept.
-        make: Makes the platform of a run.
-        now: The time.
-        active_max: Runs that are played at once.
-        tick_s: Pause after a look at a run that failed.
-        one_machine: Whether all runs share this machine: then nothing of a run goes on when
-            another one, or this process, needs the place.
-        """
+        # On one machine nothing of a run goes on when another one needs the place.
         self._one_machine = one_machine
         self._leads = one_machine
         self._store = store
@@ -179,7 +141,7 @@ class Runs:
         if len(request_id) > REQUEST_ID_CHARS_MAX:
             raise invalid("request_id", f"must be at most {REQUEST_ID_CHARS_MAX} characters")
         self._require_lead()
-        name = name or _name_of(request_id)
+        name = name or name_of(request_id)
         check_name(name)
         if name in self._store.names():
             return self._existing(name, spec, request_id)
@@ -289,7 +251,7 @@ class Runs:
         if changed:
             book.set_spec(stored.run.spec)
         idle = name not in self._tasks and name not in self._stopping
-        if idle and _wants_play(book.run, changed=changed):
+        if idle and wants_play(book.run, changed=changed):
             self._begin(book)
 
     # ---- driving
@@ -380,12 +342,12 @@ class Runs:
                 book.set_condition(
                     ConditionType.ACCEPTED, status=False, reason="SpecInvalid", message=str(error)
                 )
-                self._fail(book, "SpecInvalid", str(error))
+                fail(book, "SpecInvalid", str(error))
             except ZeroloopError as error:
-                self._fail(book, type(error).__name__.removesuffix("Error"), str(error))
+                fail(book, type(error).__name__.removesuffix("Error"), str(error))
             except Exception:
                 logger.exception("run_failed", extra={"run": book.run.name})
-                self._fail(book, "InternalError", "internal error; the controller's log has it")
+                fail(book, "InternalError", "internal error; the controller's log has it")
             finally:
                 self._playing.discard(book.run.name)
 
@@ -412,7 +374,7 @@ class Runs:
             )
 
         def report(observed: Observed) -> None:
-            _report(book, observed)
+            report_seen(book, observed)
 
         ended = await run(wanted, platform, tick_s=self._tick_s, report=report)
         problem = platform.problem
@@ -420,35 +382,7 @@ class Runs:
         await platform.rest(completed=completed)
         if isinstance(ended, Pause) or completed:
             self._failed.discard(name)
-        self._settle(book, ended, problem)
-
-    def _settle(self, book: RunBook, ended: Halt | Pause, problem: str) -> None:
-        progressing = ConditionType.PROGRESSING
-        match ended:
-            case Pause():
-                book.set_condition(progressing, status=False, reason="Suspended")
-                book.set_phase(Phase.SUSPENDED)
-            case Halt(Reason.ALL_ROUNDS_PLAYED, message):
-                book.set_condition(progressing, status=False, reason="Completed")
-                book.set_condition(
-                    ConditionType.COMPLETED, status=True, reason=ended.reason, message=message
-                )
-                book.set_phase(Phase.COMPLETED, message)
-            case Halt(Reason.WEIGHTS_REJECTED, message):
-                book.set_condition(
-                    ConditionType.DEGRADED, status=True, reason=ended.reason, message=message
-                )
-                book.set_condition(ConditionType.WEIGHTS_SYNCED, status=False, reason=ended.reason)
-                book.set_phase(Phase.DEGRADED, message)
-            case Halt(reason, message):
-                why = problem or f"see {book.folder.logs}"
-                self._fail(book, reason, f"{message}: {why}")
-
-    def _fail(self, book: RunBook, reason: str, message: str) -> None:
-        book.emit(EventType.WARNING, message)
-        book.set_condition(ConditionType.PROGRESSING, status=False, reason=reason)
-        book.set_condition(ConditionType.FAILED, status=True, reason=reason, message=message)
-        book.set_phase(Phase.FAILED, message)
+        settle(book, ended, problem)
 
     async def _close_idle(self) -> None:
         """Free the machine of services that are left from runs that are not played now."""
@@ -460,36 +394,3 @@ class Runs:
         if platform is not None:
             with contextlib.suppress(ZeroloopError):
                 await platform.close()
-
-
-def _report(book: RunBook, observed: Observed) -> None:
-    ready = observed.services is Services.READY
-    phase = Phase.PLAYING if ready else Phase.STARTING
-    book.set_phase(phase)
-    training = observed.trainer is Trainer.RUNNING
-    book.set_condition(
-        ConditionType.TRAINING_READY, status=training, reason=observed.trainer.value.capitalize()
-    )
-    reason = "Playing" if ready else "Starting"
-    book.set_condition(ConditionType.PROGRESSING, status=True, reason=reason)
-    if observed.served:
-        version = min(observed.served)
-        book.set_status(replace(book.run.status, weights_version=version))
-
-
-def _wants_play(run: Run, *, changed: bool) -> bool:
-    """Whether a run that nobody plays should be played; a person who changes it wants that."""
-    if run.spec.suspend:
-        return False
-    match run.status.phase:
-        case Phase.PENDING | Phase.STARTING | Phase.PLAYING | Phase.SUSPENDED:
-            return True
-        case Phase.COMPLETED:
-            return run.spec.rounds > run.status.round
-        case Phase.DEGRADED | Phase.FAILED | Phase.STOPPED:
-            return changed
-
-
-def _name_of(request_id: str) -> str:
-    digest = hashlib.sha256(request_id.encode()).hexdigest()
-    return f"run-{digest[:NAME_DIGITS]}"

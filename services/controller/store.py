@@ -7,6 +7,7 @@ runs/latest                 link to the newest
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -29,6 +30,7 @@ from zeroloop.core.runs import (
 from zeroloop.errors import CorruptDataError, NotFoundError, UnavailableError, invalid
 
 NAME_CHARS_MAX = 40
+_NAME_DIGITS = 10
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _RUN_FILE = "run.json"
 _EVENTS_FILE = "events.jsonl"
@@ -168,6 +170,12 @@ class RunStore:
         draft.unlink(missing_ok=True)
         draft.symlink_to(name, target_is_directory=True)
         draft.replace(self._root / _LATEST)
+
+
+def name_of(request_id: str) -> str:
+    """The name of a run that was asked for without one: the same whenever it is asked for."""
+    digest = hashlib.sha256(request_id.encode()).hexdigest()
+    return f"run-{digest[:_NAME_DIGITS]}"
 
 
 def check_name(name: str) -> None:

@@ -14,9 +14,10 @@ from services._server.auth import TokenInterceptor
 from services._server.errors import ErrorInterceptor
 from services.controller.book import RunBook
 from services.controller.decide import Action, Observed, Play
+from services.controller.platforms.base import RunPlatform
 from services.controller.platforms.memory import MemoryPlatform
 from services.controller.preparing import Prepared
-from services.controller.runs import RunPlatform, Runs
+from services.controller.runs import Runs
 from services.controller.servicer import RunServicer
 from services.controller.store import RunStore
 from zeroloop.client.channel import open_channel

@@ -21,12 +21,13 @@ import pytest
 from services._server.auth import TokenInterceptor
 from services._server.errors import ErrorInterceptor
 from services.controller.book import RunBook
+from services.controller.platforms.base import RunPlatform
 from services.controller.platforms.local.commands import Commands
 from services.controller.platforms.local.platform import LocalPlatform
 from services.controller.platforms.local.process import Command
 from services.controller.preparing import Prepared
 from services.controller.run_spans import RunSpans
-from services.controller.runs import RunPlatform, Runs
+from services.controller.runs import Runs
 from services.controller.servicer import RunServicer
 from services.controller.store import RunStore
 from tests.services.fake_trainer import DIES_IN_ROUND, ENDS_SAYING

@@ -11,7 +11,7 @@ from zeroloop.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-FOLDER = Path(__file__).parent / "migrations"
+FOLDER = Path(__file__).parents[1] / "migrations"
 
 _ADVISORY_LOCK = 0x7A65726F
 """So that of several services starting at once one migrates and the others wait."""

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from services.controller.decide import Action, Observed
+from zeroloop.core.runs import Endpoints
 
 
 class Platform(Protocol):
@@ -22,4 +23,30 @@ class Platform(Protocol):
         Raises:
             UnavailableError: Nothing changed or the change is unknown; the next tick retries.
         """
+        ...
+
+
+class RunPlatform(Platform, Protocol):
+    """A platform with what the runs need to know and do besides playing."""
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where the run's services listen."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Why a service is broken; empty if none is."""
+        ...
+
+    async def rest(self, *, completed: bool) -> None:
+        """The run is not played for now: hold nothing that others could use.
+
+        Args:
+            completed: It is over, as opposed to suspended or in need of a person.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Leave the run: end what would not outlive this process."""
         ...

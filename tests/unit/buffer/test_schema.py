@@ -1,6 +1,9 @@
 """The database: its history, what it refuses, and how it says so."""
 
+import os
 import sqlite3
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -124,3 +127,17 @@ def test_a_password_is_never_named() -> None:
     database = database_at("postgresql://user:secret@host:1/name")
 
     assert database.name == "postgresql://user:***@host:1/name"
+
+
+def test_the_upgrade_before_an_upgrade_is_a_command(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/buffer.db"
+    command = [sys.executable, "-m", "services.buffer.migrate"]
+    environment = {**os.environ, "ZEROLOOP_BUFFER__DATABASE_URL": url}
+    for _ in range(2):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert f"has schema {VERSION}" in done.stdout
+    with sqlite3.connect(tmp_path / "buffer.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    refused = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert refused.returncode == 64
+    assert "newer than this service's" in refused.stderr

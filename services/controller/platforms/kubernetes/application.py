@@ -9,6 +9,7 @@ from pathlib import Path
 
 from services.controller.book import RunBook
 from services.controller.config import ControllerSettings
+from services.controller.platforms.base import RunPlatform
 from services.controller.platforms.kubernetes import api as cluster
 from services.controller.platforms.kubernetes.api import Api
 from services.controller.platforms.kubernetes.leader import Leadership
@@ -20,7 +21,7 @@ from services.controller.platforms.kubernetes.templates import read_templates
 from services.controller.platforms.kubernetes.workloads import Belonging
 from services.controller.preparing import Prepared
 from services.controller.run_spans import RunSpans
-from services.controller.runs import RunPlatform, Runs
+from services.controller.runs import Runs
 from services.controller.store import RunStore
 from zeroloop.client.token import read_token
 from zeroloop.errors import ConfigError, UnavailableError

@@ -1,0 +1,1 @@
+"""Playing one round through the platform's own API."""
