@@ -5,6 +5,7 @@ from typing import Any
 
 from services.controller.decide import Trainer
 from services.controller.platforms.kubernetes.api import RUNS
+from services.controller.platforms.kubernetes.engines import unscheduled
 from services.controller.platforms.kubernetes.objects import (
     event_to,
     object_of,
@@ -178,7 +179,8 @@ def test_attempts_are_read_from_jobs() -> None:
         }
         if leaving:
             metadata["deletionTimestamp"] = "2026-01-02T03:04:05Z"
-        return {"metadata": metadata, "status": {"conditions": list(conditions)}}
+        status = {"conditions": list(conditions), "ready": 2 - (number == 11)}
+        return {"metadata": metadata, "spec": {"parallelism": 2}, "status": status}
 
     def ended(kind: str, reason: str = "") -> dict[str, str]:
         at = "2026-01-02T03:04:05Z"
@@ -199,6 +201,14 @@ def test_attempts_are_read_from_jobs() -> None:
         (11, Trainer.RUNNING),
     ]
     assert [attempt.leaving for attempt in found] == [False, False, True, False]
+    assert [attempt.waits for attempt in found] == [False, False, False, True]
+
+
+def test_what_the_scheduler_says_is_told() -> None:
+    waiting = {"type": "PodScheduled", "status": "False", "message": "0/4 nodes are available"}
+    pods = [{"metadata": {"name": "p"}, "status": {"conditions": [waiting]}}]
+    assert unscheduled(pods) == "p: 0/4 nodes are available"
+    assert unscheduled([{"metadata": {"name": "p"}, "status": {}}]) == ""
 
 
 def _container(job: dict[str, Any]) -> dict[str, Any]:

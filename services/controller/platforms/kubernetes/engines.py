@@ -1,6 +1,6 @@
 """The inference replicas of one run: a Deployment, and a channel to each ready pod."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc.aio
@@ -51,6 +51,8 @@ class Engines:
 
         self.wanted: int = deployment["spec"]["replicas"]
         self.problem = ""
+        self.waiting = ""
+        """Why no node takes a replica, in the scheduler's words; empty if none waits for one."""
 
     @property
     def target(self) -> str:
@@ -78,8 +80,11 @@ class Engines:
             return Services.ABSENT
         await self._keep(await self._addresses())
         if self.replicas:
+            self.waiting = ""
             return Services.READY
-        self.problem = _stuck(deployment) or await self._hopeless()
+        pods = (await self._api.list(PODS, labels=self._belonging.select("inference")))["items"]
+        self.problem = _stuck(deployment) or _hopeless(pods)
+        self.waiting = unscheduled(pods)
         return Services.BROKEN if self.problem else Services.STARTING
 
     async def close(self) -> None:
@@ -108,14 +113,23 @@ class Engines:
             Replica(address, WeightsControlClient(self._channels[address])) for address in addresses
         ]
 
-    async def _hopeless(self) -> str:
-        """Why no pod will ever start, if the kubelet says so."""
-        found = await self._api.list(PODS, labels=self._belonging.select("inference"))
-        for pod in found["items"]:
-            for status in pod.get("status", {}).get("containerStatuses") or ():
-                if why := _why_hopeless(status):
-                    return f"pod {pod['metadata']['name']}: {why}"
-        return ""
+
+def _hopeless(pods: Sequence[Object]) -> str:
+    """Why no pod will ever start, if the kubelet says so."""
+    for pod in pods:
+        for status in pod.get("status", {}).get("containerStatuses") or ():
+            if why := _why_hopeless(status):
+                return f"pod {pod['metadata']['name']}: {why}"
+    return ""
+
+
+def unscheduled(pods: Sequence[Object]) -> str:
+    """Why no node takes one of these pods, in the scheduler's words; empty if none waits."""
+    for pod in pods:
+        for condition in pod.get("status", {}).get("conditions") or ():
+            if condition["type"] == "PodScheduled" and condition["status"] == "False":
+                return f"{pod['metadata']['name']}: {condition.get('message', '')}"
+    return ""
 
 
 def _why_hopeless(status: Object) -> str:

@@ -58,6 +58,8 @@ LOOK_S = 1.0
 _UID_FILE = "uid"
 """In a run's folder: of the object that it belongs to."""
 
+_UNSCHEDULABLE = "Unschedulable"
+
 START_S = 30.0
 """How long one wait for the first replica lasts before the world is looked at again."""
 
@@ -197,9 +199,8 @@ class KubernetesPlatform:
     async def _ensure_services(self) -> None:
         """Bring up the engine, and beside it the trainer, which loads as long."""
         await asyncio.to_thread(self._make_folders)
-        if not self._engines.replicas:
-            ready = ConditionType.INFERENCE_READY
-            self._book.set_condition(ready, status=False, reason="Starting")
+        if self._book.run.status.condition(ConditionType.INFERENCE_READY) is None:
+            self._note_waiting()
         await self._engines.ensure()
         await self._trainer.ensure(self._trainer.failures)
         if await self._first_replica() and self._player is None:
@@ -213,7 +214,16 @@ class KubernetesPlatform:
             if self._engines.problem:
                 break
             await asyncio.sleep(LOOK_S)
+        self._note_waiting()
         return False
+
+    def _note_waiting(self) -> None:
+        ready, why = ConditionType.INFERENCE_READY, self._engines.waiting
+        known = self._book.run.status.condition(ready)
+        if why and (known is None or known.reason != _UNSCHEDULABLE):
+            self._warn(f"no node takes a replica: {why}")
+        reason = _UNSCHEDULABLE if why else "Starting"
+        self._book.set_condition(ready, status=False, reason=reason, message=why)
 
     def _make_folders(self) -> None:
         folder = self._book.folder

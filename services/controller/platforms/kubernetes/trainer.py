@@ -11,6 +11,7 @@ from typing import Any
 
 from services.controller.decide import Trainer
 from services.controller.platforms.kubernetes.api import JOBS, PODS, SERVICES, Api, Object
+from services.controller.platforms.kubernetes.engines import unscheduled
 from services.controller.platforms.kubernetes.workloads import ATTEMPT, Belonging, trainer_service
 from zeroloop.errors import AlreadyExistsError, UnavailableError
 
@@ -36,6 +37,9 @@ class Attempt:
     message: str
     leaving: bool
     """It is being deleted."""
+
+    waits: bool
+    """Some of its pods are not ready."""
 
 
 def attempts_of(jobs: Sequence[Object]) -> list[Attempt]:
@@ -63,6 +67,7 @@ def _attempt(job: Object) -> Attempt:
         ended_at,
         message,
         "deletionTimestamp" in metadata,
+        status.get("ready", 0) < job["spec"]["parallelism"],
     )
 
 
@@ -102,6 +107,8 @@ class KubernetesTrainer:
         for attempt in self._attempts:
             if attempt.state in (Trainer.FAILED, Trainer.REFUSED):
                 await self._note_end(attempt)
+            elif attempt.state is Trainer.RUNNING and attempt.waits:
+                await self._note_waiting(attempt)
 
     async def ensure(self, failures: int) -> None:
         """Run one more attempt, unless one runs or more have failed than the caller knows."""
@@ -130,6 +137,14 @@ class KubernetesTrainer:
             return False
         return self._progress_at is None or attempt.ended_at > self._progress_at
 
+    async def _note_waiting(self, attempt: Attempt) -> None:
+        waiting = f"{attempt.name} waits"
+        if waiting in self._told:
+            return
+        if why := unscheduled(await self._pods(attempt)):
+            self._told.add(waiting)
+            self._tell(f"no node takes a trainer: {why}")
+
     async def _note_end(self, attempt: Attempt) -> None:
         if attempt.name in self._told:
             return
@@ -140,12 +155,14 @@ class KubernetesTrainer:
 
     async def _last_words(self, attempt: Attempt) -> str:
         """What the first pod that failed says of it."""
-        labels = {**self._belonging.select("trainer"), "job-name": attempt.name}
-        found = await self._api.list(PODS, labels=labels)
-        for pod in found["items"]:
+        for pod in await self._pods(attempt):
             for status in pod["status"].get("containerStatuses") or ():
                 ended = status.get("state", {}).get("terminated")
                 if ended and ended["exitCode"]:
                     words = (ended.get("message") or ended.get("reason", "")).strip()
                     return f"{pod['metadata']['name']} with code {ended['exitCode']}: {words}"
         return ""
+
+    async def _pods(self, attempt: Attempt) -> Sequence[Object]:
+        labels = {**self._belonging.select("trainer"), "job-name": attempt.name}
+        return (await self._api.list(PODS, labels=labels))["items"]

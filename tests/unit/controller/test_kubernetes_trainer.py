@@ -1,0 +1,115 @@
+"""Attempts to train as Jobs: started once, counted, forgiven, told of."""
+
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+
+from services.controller.decide import Trainer
+from services.controller.platforms.kubernetes.api import JOBS, PODS, Api
+from services.controller.platforms.kubernetes.trainer import KubernetesTrainer
+from services.controller.platforms.kubernetes.workloads import Belonging, training_job
+from tests.unit.controller.fake_api import FakeApi
+from zeroloop.errors import UnavailableError
+
+OWNER = {"apiVersion": "v", "kind": "SelfPlayRun", "name": "r", "uid": "u"}
+TEMPLATE = {"spec": {"containers": [{"name": "trainer", "image": "i", "command": ["python"]}]}}
+BELONGING = Belonging(run="r", owner=OWNER, labels={})
+
+
+class Jobs:
+    """A trainer on an API server in memory, and what happens to its Jobs."""
+
+    def __init__(self) -> None:
+        self.api = FakeApi()
+        self.told: list[str] = []
+        self.trainer = KubernetesTrainer(
+            cast("Api", self.api),
+            BELONGING,
+            lambda attempt: training_job(BELONGING, TEMPLATE, [], attempt=attempt, nodes=2),
+            self.told.append,
+        )
+
+    def names(self) -> list[str]:
+        return sorted(name for plural, name in self.api.objects if plural == "jobs")
+
+    def end(self, name: str, kind: str, at: str, reason: str = "BackoffLimitExceeded") -> None:
+        item = self.api.objects["jobs", name]
+        condition = {"type": kind, "status": "True", "reason": reason, "lastTransitionTime": at}
+        item["status"] = {"conditions": [condition]}
+        self.api.put(JOBS, item, "MODIFIED")
+
+    def pod(self, job: str, **status: Any) -> None:
+        labels = {**BELONGING.select("trainer"), "job-name": job}
+        metadata = {"name": f"{job}-0-x", "labels": labels}
+        self.api.put(PODS, {"metadata": metadata, "status": status}, "ADDED")
+
+
+@pytest.fixture
+def jobs() -> Jobs:
+    return Jobs()
+
+
+async def test_one_attempt_runs_however_often_it_is_asked_for(jobs: Jobs) -> None:
+    await jobs.trainer.ensure(0)
+    await jobs.trainer.ensure(0)
+    assert jobs.names() == ["r-train-0"]
+    assert jobs.trainer.state is Trainer.RUNNING
+    assert ("services", "r-train") in jobs.api.objects
+
+
+async def test_a_failed_attempt_is_counted_told_once_and_followed_by_another(jobs: Jobs) -> None:
+    await jobs.trainer.ensure(0)
+    ended = {"terminated": {"exitCode": 75, "message": "peer lost\n"}}
+    jobs.pod("r-train-0", containerStatuses=[{"state": ended}])
+    jobs.end("r-train-0", "Failed", "2026-01-02T03:04:05Z")
+    for _ in range(2):
+        await jobs.trainer.look(None)
+    assert (jobs.trainer.state, jobs.trainer.failures) == (Trainer.FAILED, 1)
+    assert jobs.told == ["training Job r-train-0 ended: r-train-0-0-x with code 75: peer lost"]
+    await jobs.trainer.ensure(0)
+    assert jobs.names() == ["r-train-0"], "whoever asks does not know of the failure"
+    await jobs.trainer.ensure(1)
+    assert jobs.names() == ["r-train-0", "r-train-1"]
+
+
+async def test_progress_forgives_earlier_failures(jobs: Jobs) -> None:
+    await jobs.trainer.ensure(0)
+    jobs.end("r-train-0", "Failed", "2026-01-02T03:04:05Z")
+    await jobs.trainer.look(datetime(2026, 1, 2, 3, 4, 4, tzinfo=UTC))
+    assert jobs.trainer.failures == 1
+    await jobs.trainer.look(datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC))
+    assert jobs.trainer.failures == 0
+
+
+async def test_a_trainer_that_refuses_says_so(jobs: Jobs) -> None:
+    await jobs.trainer.ensure(0)
+    jobs.end("r-train-0", "Failed", "2026-01-02T03:04:05Z", reason="PodFailurePolicy")
+    await jobs.trainer.look(None)
+    assert jobs.trainer.state is Trainer.REFUSED
+
+
+async def test_pods_that_no_node_takes_are_told_of_once(jobs: Jobs) -> None:
+    await jobs.trainer.ensure(0)
+    message = "0/4 nodes are available: 4 Insufficient nvidia.com/gpu."
+    jobs.pod(
+        "r-train-0",
+        conditions=[{"type": "PodScheduled", "status": "False", "message": message}],
+    )
+    for _ in range(2):
+        await jobs.trainer.look(None)
+    assert jobs.told == [f"no node takes a trainer: r-train-0-0-x: {message}"]
+
+
+async def test_an_attempt_that_is_being_deleted_must_be_gone_first(jobs: Jobs) -> None:
+    await jobs.trainer.ensure(0)
+    item = jobs.api.objects["jobs", "r-train-0"]
+    item["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+    jobs.api.put(JOBS, item, "MODIFIED")
+    with pytest.raises(UnavailableError, match="still being deleted"):
+        await jobs.trainer.ensure(0)
+    jobs.api.remove(JOBS, "r-train-0")
+    await jobs.trainer.ensure(0)
+    assert jobs.trainer.state is Trainer.RUNNING
+    await jobs.trainer.stop()
+    assert jobs.names() == []
