@@ -86,10 +86,8 @@ def test_execution_is_outside_of_restricted_only_as_documented(release: Release)
         assert pod_security.restricted(pod.spec) == [
             "pod runs as user 0",
             "execution may run as root",
-            "execution has capability KILL",
             "execution has capability SETGID",
             "execution has capability SETUID",
-            "execution has capability SYS_CHROOT",
         ]
         assert pod.spec["runtimeClassName"]
 

@@ -4,6 +4,8 @@
   python -m tests.cluster run COMMAND ... run a command with KUBECONFIG and the programs on PATH
   python -m tests.cluster image ROOT NAME [COMMAND ...]
                                           pack a folder as an image and give it to the node
+  python -m tests.cluster images          build the platform's images and give them to the node;
+                                          `images --build-only` needs no cluster
   python -m tests.cluster status          whether it runs, where, and how much memory it takes
   python -m tests.cluster down            stop it; safe at any time, and twice
   python -m tests.cluster build           only build; `build kserve-manager` for that one too
@@ -13,13 +15,14 @@ Programs are cached below $ZEROLOOP_CACHE (~/.cache/zeroloop). docs/how-to/clust
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from tests.cluster import image, processes, start, stop
+from tests.cluster import image, images, processes, start, stop
 from tests.cluster.cluster import Cluster, of_folder
 from tests.cluster.errors import ClusterError
 from tests.cluster.folder import Folder
@@ -74,6 +77,22 @@ def _image(options: argparse.Namespace, folder: Folder, cache: Path) -> int:
         cluster.import_image(archive)
     finally:
         archive.unlink(missing_ok=True)
+    return 0
+
+
+def _images(options: argparse.Namespace, folder: Folder, cache: Path) -> int:
+    cluster = None if options.build_only else _running(folder)
+    archives = images.ensure(cache, _say)
+    if cluster is None:
+        return 0
+    for name in images.give(cluster, archives).values():
+        _say(f"the node has {name}")
+    values = folder.path / "images.yaml"
+    # JSON is YAML.
+    values.write_text(json.dumps(images.chart_values(archives), indent=2) + "\n")
+    print(f"""
+Have the chart use them: --values {values}
+Pods of the engine's image mount this checkout; tests/cluster/checkout.py says how.""")
     return 0
 
 
@@ -143,6 +162,9 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument("name", help="with a tag other than latest, such as localhost/mine:1")
     pack.add_argument("command", nargs=argparse.REMAINDER, help="what a container runs")
     pack.set_defaults(do=_image)
+    platform = commands.add_parser("images")
+    platform.add_argument("--build-only", action="store_true", help="give them to no node")
+    platform.set_defaults(do=_images)
     make = commands.add_parser("build")
     make.add_argument("name", nargs="*", help="a program; without, all that a cluster needs")
     make.set_defaults(do=_build)

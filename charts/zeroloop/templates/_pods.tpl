@@ -76,9 +76,8 @@ readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
   {{- if eq .component "execution" }}
-  # SETUID, SETGID: workers are other users than the supervisor. KILL: it ends them.
-  # SYS_CHROOT: it shuts them into the file system that programs see.
-  add: [SETUID, SETGID, KILL, SYS_CHROOT]
+  # It gives each sandbox users of its own; all other rights it has in a user namespace only.
+  add: [SETUID, SETGID]
   {{- end }}
 {{- end -}}
 

@@ -1,0 +1,189 @@
+"""The chart, installed on the test cluster with the values for machines without a GPU."""
+
+import base64
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.cluster import checkout, images
+from tests.cluster.cluster import Cluster
+from tests.cluster.configuration import NODE
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts/zeroloop"
+VALUES = ROOT / "deploy/values/cpu.yaml"
+RELEASE = "zeroloop"
+MODEL = "/app/models/seedling"
+INSTALL_S = 240
+PLAYED_S = 900
+"""Three rounds with two replicas and two ranks, on two busy cores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A release of the chart in a namespace of its own."""
+
+    cluster: Cluster
+    namespace: str
+    folder: Path
+    """Where its volumes and values lie."""
+
+    def kubectl(self, *arguments: str, input_text: str | None = None) -> str:
+        """Run `kubectl` in the namespace; return what it prints."""
+        where = f"--namespace={self.namespace}"
+        return self.cluster.kubectl(where, *arguments, input_text=input_text)
+
+    def helm(self, *arguments: str) -> str:
+        """Run `helm` in the namespace; return what it prints."""
+        return self.cluster.helm(*arguments, f"--namespace={self.namespace}")
+
+    def get(self, *arguments: str) -> dict[str, Any]:
+        """Return what `kubectl get` says, read."""
+        return self.cluster.get(f"--namespace={self.namespace}", *arguments)
+
+    def put(self, *, upgrade: bool = False, **values: Any) -> str:
+        """Install or upgrade the release; returns helm's notes."""
+        path = self.folder / "values.yaml"
+        path.write_text(yaml.safe_dump(values))
+        verb = ("upgrade",) if upgrade else ("install",)
+        return self.helm(
+            *verb,
+            RELEASE,
+            str(CHART),
+            *("--values", str(VALUES), "--values", str(self.folder / "test-values.yaml")),
+            *("--values", str(path), "--wait", f"--timeout={INSTALL_S}s"),
+        )
+
+    def create_run(self, name: str, rounds: int, **spec: Any) -> None:
+        """Apply a SelfPlayRun of the seedling."""
+        wanted = {"model": {"uri": MODEL}, "preset": "seedling", "rounds": rounds, **spec}
+        self.cluster.apply(
+            {
+                "apiVersion": "zeroloop.dev/v1alpha1",
+                "kind": "SelfPlayRun",
+                "metadata": {"name": name, "namespace": self.namespace},
+                "spec": wanted,
+            }
+        )
+
+    def status(self, run: str) -> dict[str, Any]:
+        """A run's status as it stands."""
+        return self.get("selfplayrun", run).get("status") or {}
+
+    def wait_for(
+        self, run: str, true: Callable[[Mapping[str, Any]], bool], limit_s: float = PLAYED_S
+    ) -> dict[str, Any]:
+        """Wait until a run's status is as wanted; return it.
+
+        Raises:
+            AssertionError: It is not in time, or the run failed; carries what is known of it.
+        """
+        until_s = time.monotonic() + limit_s
+        while True:
+            status = self.status(run)
+            if true(status):
+                return status
+            failed = status.get("phase") == "Failed"
+            if failed or time.monotonic() > until_s:
+                raise AssertionError(f"{json.dumps(status, indent=1)}\n{self.account()}")
+            time.sleep(0.5)
+
+    def address_of(self, component: str) -> str:
+        """gRPC target of one ready pod of a component; pods are reachable from the host."""
+        selector = f"--selector=app.kubernetes.io/component={component}"
+        for pod in self.get("pods", selector)["items"]:
+            conditions = {c["type"]: c["status"] for c in pod["status"].get("conditions", ())}
+            if conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]:
+                return f"{pod['status']['podIP']}:50051"
+        raise AssertionError(f"no pod of {component} is ready\n{self.account()}")
+
+    def token(self) -> str:
+        """The token of the platform."""
+        secret = self.get("secret", f"{RELEASE}-token")
+        return base64.b64decode(secret["data"]["token"]).decode()
+
+    def leader(self) -> str:
+        """The pod of the controller that leads."""
+        found = self.get("pods", "--selector=zeroloop.dev/leader=true")["items"]
+        living = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        assert len(living) == 1, [pod["metadata"]["name"] for pod in living]
+        return living[0]["metadata"]["name"]
+
+    def kill(self, pod: str) -> None:
+        """End a pod without warning."""
+        self.kubectl("delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
+
+    def pod_of(self, component: str, run: str = "") -> str:
+        """The first running pod of a component, or of a run's."""
+        selector = f"app.kubernetes.io/component={component}"
+        selector += f",zeroloop.dev/run={run}" if run else ""
+        found = self.get("pods", f"--selector={selector}", "--field-selector=status.phase=Running")
+        return found["items"][0]["metadata"]["name"]
+
+    def account(self) -> str:
+        """What a person would look at first."""
+        found = [
+            self.kubectl("get", "pods,jobs,deployments,selfplayruns", "--output=wide"),
+            self.kubectl("get", "events", "--sort-by=.lastTimestamp"),
+        ]
+        for component in ("controller", "inference", "trainer"):
+            selector = f"--selector=app.kubernetes.io/component={component}"
+            found.append(self.kubectl("logs", selector, "--tail=30", "--prefix"))
+        return "\n".join(found)
+
+
+def prepare(cluster: Cluster, cache: Path, folder: Path, namespace: str = "") -> Installation:
+    """Make a namespace, and in it all that a cluster with storage would have."""
+    namespace = namespace or f"zeroloop-{secrets.token_hex(3)}"
+    made = Installation(cluster, namespace, folder)
+    for archive in images.built(cache).values():
+        cluster.import_image(archive)
+    labels = {"pod-security.kubernetes.io/enforce": "baseline"}
+    cluster.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": namespace, "labels": labels},
+        },
+        *checkout.objects(namespace),
+    )
+    for claim, size in (("zeroloop-runs", "5Gi"), ("data-zeroloop-postgresql-0", "2Gi")):
+        cluster.apply(_volume(namespace, claim, size, folder))
+    (folder / "test-values.yaml").write_text(yaml.safe_dump(_values()))
+    return made
+
+
+def _values() -> dict[str, Any]:
+    values = images.chart_values()
+    for section in ("inference", "training"):
+        values[section] = {
+            "extraVolumes": [checkout.volume()],
+            "extraVolumeMounts": [checkout.mount()],
+        }
+    return values
+
+
+def _volume(namespace: str, claim: str, size: str, folder: Path) -> dict[str, Any]:
+    """A volume that waits for a claim of the chart. A `local` one is chowned for its pods."""
+    path = folder / claim
+    path.mkdir(mode=0o770)
+    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE]}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": f"{namespace}-{claim}"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
+            "capacity": {"storage": size},
+            "claimRef": {"namespace": namespace, "name": claim},
+            "local": {"path": str(path)},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
+            "persistentVolumeReclaimPolicy": "Retain",
+        },
+    }
