@@ -3,6 +3,8 @@
 gVisor's processor clock of a program runs on while the host keeps it waiting for a processor,
 so on a loaded machine it would kill programs that have hardly run. The host knows better: the
 Sentry and, on systrap and ptrace, one process per address space are ordinary processes of its.
+
+In a pod the process table is gVisor's, and its clock the one that runs on; see `yardstick`.
 """
 
 import os

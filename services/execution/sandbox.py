@@ -59,8 +59,8 @@ class _Flight:
         self.started_s = started_s
         self.done: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
         self.baseline = Sample()
-        self.baseline_s: float | None = None
-        """When the baseline was taken; all time before counts as used."""
+        self.used_before_s: float | None = None
+        """What counts as used before the baseline was taken; None if there is none yet."""
 
 
 class Sandbox:
@@ -117,7 +117,7 @@ class Sandbox:
         return len(self._flights)
 
     def memory_bytes(self) -> int:
-        """Resident memory of the sandbox on the host."""
+        """Resident memory of the sandbox on the host; in a pod, of its supervisor."""
         return self._meter.memory_bytes(self.pid)
 
     async def run(self, order: RunOrder, seed: int) -> Done:
@@ -242,18 +242,18 @@ class Sandbox:
 
     def _take_baseline(self, run_id: int) -> None:
         flight = self._flights.get(run_id)
-        if flight is None or flight.baseline_s is not None:
-            return
-        if self._launcher.watched:
-            flight.baseline = self._meter.sample(self.pid)
-            flight.baseline_s = self._loop.time()
+        if flight is not None and flight.used_before_s is None and self._launcher.watched:
+            self._count_from_now(flight, self._loop.time() - flight.started_s)
+
+    def _count_from_now(self, flight: _Flight, used_before_s: float) -> None:
+        flight.used_before_s = used_before_s
+        flight.baseline = self._meter.sample(self.pid)
 
     async def _judge_cpu(self, run_id: int) -> None:
         """Kill a run as soon as it has really used what it may."""
         try:
             while flight := self._flights.get(run_id):
-                slowdown = await self._slowdown()
-                left_s = flight.order.cpu_s - self._spent_s(flight, slowdown)
+                left_s = flight.order.cpu_s - await self._spent_s(flight)
                 if left_s <= 0:
                     await self._send(encode_kill(run_id, How.CPU))
                     return
@@ -264,16 +264,17 @@ class Sandbox:
         except SandboxLostError:
             pass
 
-    async def _slowdown(self) -> float:
+    async def _spent_s(self, flight: _Flight) -> float:
         yardstick = self._launched.yardstick
-        return 1.0 if yardstick is None else await yardstick.slowdown()
-
-    def _spent_s(self, flight: _Flight, slowdown: float) -> float:
-        if flight.baseline_s is None:
-            return (self._loop.time() - flight.started_s) / slowdown
-        unwatched_s = flight.baseline_s - flight.started_s
-        watched_s = spent_at_most_s(flight.baseline, self._meter.sample(self.pid))
-        return (unwatched_s + watched_s) / slowdown
+        if flight.used_before_s is None:
+            # In a pod the clock that has reached the limit is right but for a factor; seen from a
+            # host, a run this young may have used all the time there was.
+            elapsed_s = self._loop.time() - flight.started_s
+            self._count_from_now(flight, flight.order.cpu_s if yardstick else elapsed_s)
+        assert flight.used_before_s is not None
+        slowdown = await yardstick.slowdown() if yardstick else 1.0
+        since_s = spent_at_most_s(flight.baseline, self._meter.sample(self.pid))
+        return (flight.used_before_s + since_s) / slowdown
 
 
 def _settle(future: asyncio.Future[Done], result: Done | Exception) -> None:

@@ -6,6 +6,8 @@
                                           pack a folder as an image and give it to the node
   python -m tests.cluster images          build the platform's images and give them to the node;
                                           `images --build-only` needs no cluster
+  python -m tests.cluster install         the same, and the chart with them, in the namespace
+                                          `zeroloop`; again, it upgrades
   python -m tests.cluster status          whether it runs, where, and how much memory it takes
   python -m tests.cluster down            stop it; safe at any time, and twice
   python -m tests.cluster build           only build; `build kserve-manager` for that one too
@@ -22,7 +24,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.cluster import image, images, processes, start, stop
+from tests.cluster import image, images, installation, processes, start, stop
 from tests.cluster.cluster import Cluster, of_folder
 from tests.cluster.errors import ClusterError
 from tests.cluster.folder import Folder
@@ -96,6 +98,18 @@ Pods of the engine's image mount this checkout; tests/cluster/checkout.py says h
     return 0
 
 
+def _install(options: argparse.Namespace, folder: Folder, cache: Path) -> int:
+    cluster = _running(folder)
+    images.ensure(cache, _say)
+    place = folder.path / "release"
+    place.mkdir(exist_ok=True)
+    made = installation.prepare(cluster, cache, place, "zeroloop")
+    notes = made.put(upgrade=installation.RELEASE in made.helm("list", "--short"))
+    print(notes)
+    print(f"A model that its pods know: {installation.MODEL}")
+    return 0
+
+
 def _status(options: argparse.Namespace, folder: Folder, cache: Path) -> int:
     cluster = _running(folder)
     pids = processes.of_cluster(stop.node_pid(folder))
@@ -152,7 +166,7 @@ def _parser() -> argparse.ArgumentParser:
         "--folder", type=Path, help="where it lives; another folder is another cluster"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, do in (("up", _up), ("status", _status), ("down", _down)):
+    for name, do in (("up", _up), ("install", _install), ("status", _status), ("down", _down)):
         commands.add_parser(name).set_defaults(do=do)
     run = commands.add_parser("run")
     run.add_argument("command", nargs=argparse.REMAINDER)

@@ -142,8 +142,8 @@ def prepare(cluster: Cluster, cache: Path, folder: Path, namespace: str = "") ->
     """Make a namespace, and in it all that a cluster with storage would have."""
     namespace = namespace or f"zeroloop-{secrets.token_hex(3)}"
     made = Installation(cluster, namespace, folder)
-    for archive in images.built(cache).values():
-        cluster.import_image(archive)
+    archives = images.built(cache)
+    images.give(cluster, archives)
     labels = {"pod-security.kubernetes.io/enforce": "baseline"}
     cluster.apply(
         {
@@ -155,12 +155,12 @@ def prepare(cluster: Cluster, cache: Path, folder: Path, namespace: str = "") ->
     )
     for claim, size in (("zeroloop-runs", "5Gi"), ("data-zeroloop-postgresql-0", "2Gi")):
         cluster.apply(_volume(namespace, claim, size, folder))
-    (folder / "test-values.yaml").write_text(yaml.safe_dump(_values()))
+    (folder / "test-values.yaml").write_text(yaml.safe_dump(_values(archives)))
     return made
 
 
-def _values() -> dict[str, Any]:
-    values = images.chart_values()
+def _values(archives: Mapping[str, Path]) -> dict[str, Any]:
+    values = images.chart_values(archives)
     for section in ("inference", "training"):
         values[section] = {
             "extraVolumes": [checkout.volume()],
@@ -172,7 +172,7 @@ def _values() -> dict[str, Any]:
 def _volume(namespace: str, claim: str, size: str, folder: Path) -> dict[str, Any]:
     """A volume that waits for a claim of the chart. A `local` one is chowned for its pods."""
     path = folder / claim
-    path.mkdir(mode=0o770)
+    path.mkdir(mode=0o770, exist_ok=True)
     here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE]}
     return {
         "apiVersion": "v1",

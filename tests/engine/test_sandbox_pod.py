@@ -3,6 +3,7 @@
 `tests/cluster/test_execution_pod.py` does the same in a real one.
 """
 
+import asyncio
 import json
 import os
 import subprocess
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from services.execution.backend import built_runsc, cache_folder, open_backend
+from services.execution.backend import built_runsc, cache_folder
 from services.execution.isolation.image import ensure_image
 from services.execution.isolation.interpreter import probe
 from services.execution.isolation.runsc import Runsc, find_runsc, run_command
+from services.execution.prepare import prepare
 from services.execution.settings import ExecutionSettings
 from tests.engine.busy import burning, loops_in
 
@@ -23,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = cache_folder(None, os.environ)
 PREPARE = ["-m", "services.execution.prepare", "--isolation=gvisor-pod", "--sandboxes=1"]
 RIGHTS = ("CAP_SETGID", "CAP_SETUID")
-IN_POD_S = 60.0
+IN_POD_S = 150.0
 
 BUSY = """
 import asyncio, os, sys
@@ -51,12 +53,11 @@ asyncio.run(main(sys.argv[1]))
 InPod = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-@pytest.fixture
-async def platform(tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> str:
     """One on which gVisor works here."""
-    settings = ExecutionSettings(sandboxes=1, scratch_dir=tmp_path / "scratch")
-    async with open_backend(settings, CACHE) as backend:
-        return backend.capabilities.platform
+    settings = ExecutionSettings(sandboxes=1, scratch_dir=tmp_path_factory.mktemp("scratch"))
+    return asyncio.run(prepare(settings)).platform
 
 
 @pytest.fixture
