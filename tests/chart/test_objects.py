@@ -98,6 +98,7 @@ def test_pods_are_as_closed_as_they_can_be(release: Release) -> None:
         assert pod.spec["enableServiceLinks"] is False
         for container in pod.containers:
             assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
             assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"]
 
 

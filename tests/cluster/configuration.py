@@ -135,6 +135,8 @@ def _kubelet(folder: Folder, network: Network) -> dict[str, Any]:
         "cgroupRoot": f"/{folder.cgroup()}",
         "enforceNodeAllocatable": [],
         # The host's other work may leave little free, and nothing here may be evicted for it.
+        # Images come from no registry: one that is removed to save space is gone.
+        "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%"},
         "failSwapOn": False,
         # Many CI machines still have old control groups.

@@ -255,4 +255,6 @@ livenessProbe:
 {{- define "zeroloop.containerImage" -}}
 image: {{ include "zeroloop.image" (dict "root" .root "image" .image) }}
 imagePullPolicy: {{ .image.pullPolicy }}
+# What a container says when it refuses to start shows in `kubectl describe pod`.
+terminationMessagePolicy: FallbackToLogsOnError
 {{- end -}}

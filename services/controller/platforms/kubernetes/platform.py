@@ -258,7 +258,8 @@ class KubernetesPlatform:
             self._prepared.heldout,
             context_tokens=model.context_tokens,
         )
-        self._book.emit(EventType.STATE, f"{len(self._engines.replicas)} replicas are ready")
+        ready, wanted = len(self._engines.replicas), self._engines.wanted
+        self._book.emit(EventType.STATE, f"{ready} of {wanted} replicas ready")
         self._book.set_condition(
             ConditionType.INFERENCE_READY, status=True, reason="Serving", message=model.model
         )
