@@ -62,6 +62,9 @@ class Observed:
     evaluated: bool
     """Whether the last round's held-out evaluation is stored."""
 
+    trainer_waits: str = ""
+    """Why no machine takes the trainer; empty if one does. Nothing is decided by it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spec:

@@ -80,8 +80,6 @@ class Runs:
         self._stopping: dict[str, asyncio.Task[None]] = {}
         self._failed: set[str] = set()
 
-    # ---- reading
-
     def get(self, name: str) -> Run:
         """Return a run as it stands."""
         return self._book(name).run
@@ -264,7 +262,12 @@ class Runs:
         book.close()
         task = asyncio.create_task(self._end(name), name=f"forget-{name}")
         self._stopping[name] = task
-        task.add_done_callback(lambda _: self._stopping.pop(name, None))
+
+        def ended(_: asyncio.Task[None]) -> None:
+            del self._stopping[name]
+            self.reconcile(name)  # It may have been created again meanwhile.
+
+        task.add_done_callback(ended)
 
     async def _prepare(self, spec: RunSpec) -> Prepared:
         prepared = await asyncio.to_thread(prepare, spec)
@@ -327,6 +330,7 @@ class Runs:
     def _begin(self, book: RunBook) -> None:
         name = book.run.name
         book.set_phase(Phase.PENDING)
+        book.set_condition(ConditionType.PROGRESSING, status=False, reason="Waiting")
         task = asyncio.create_task(self._drive(book), name=f"run-{name}")
         self._tasks[name] = task
         task.add_done_callback(lambda _: self._tasks.pop(name, None))

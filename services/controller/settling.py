@@ -44,9 +44,12 @@ def report_seen(book: RunBook, observed: Observed) -> None:
     ready = observed.services is Services.READY
     phase = Phase.PLAYING if ready else Phase.STARTING
     book.set_phase(phase)
-    training = observed.trainer is Trainer.RUNNING
+    waits = observed.trainer_waits
     book.set_condition(
-        ConditionType.TRAINING_READY, status=training, reason=observed.trainer.value.capitalize()
+        ConditionType.TRAINING_READY,
+        status=observed.trainer is Trainer.RUNNING and not waits,
+        reason="Unschedulable" if waits else observed.trainer.value.capitalize(),
+        message=waits,
     )
     reason = "Playing" if ready else "Starting"
     book.set_condition(ConditionType.PROGRESSING, status=True, reason=reason)

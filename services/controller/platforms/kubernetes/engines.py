@@ -17,6 +17,7 @@ from services.controller.platforms.kubernetes.api import (
 )
 from services.controller.platforms.kubernetes.workloads import (
     GRPC_PORT,
+    TEMPLATE,
     Belonging,
     engine_name,
     engine_service,
@@ -51,6 +52,7 @@ class Engines:
 
         self.wanted: int = deployment["spec"]["replicas"]
         self.problem = ""
+        self._is_as_wanted = False
         self.waiting = ""
         """Why no node takes a replica, in the scheduler's words; empty if none waits for one."""
 
@@ -61,6 +63,8 @@ class Engines:
 
     async def ensure(self) -> None:
         """Make the Deployment and its Service what they should be."""
+        if self._is_as_wanted:
+            return
         await self._api.apply(SERVICES, engine_service(self._belonging))
         await self._api.apply(DEPLOYMENTS, self._deployment)
 
@@ -76,8 +80,10 @@ class Engines:
         try:
             deployment = await self._api.get(DEPLOYMENTS, engine_name(self._belonging.run))
         except NotFoundError:
+            self._is_as_wanted = False
             await self._keep(())
             return Services.ABSENT
+        self._is_as_wanted = _version(deployment) == _version(self._deployment)
         await self._keep(await self._addresses())
         if self.replicas:
             self.waiting = ""
@@ -141,6 +147,12 @@ def _why_hopeless(status: Object) -> str:
         ended = status.get("lastState", {}).get("terminated") or {}
         return (ended.get("message") or f"it ends with code {ended.get('exitCode')}").strip()
     return ""
+
+
+def _version(deployment: Object) -> tuple[int, str]:
+    """What a Deployment was made to be: replicas, and the digest of its pods' template."""
+    spec = deployment["spec"]
+    return spec["replicas"], spec["template"]["metadata"].get("annotations", {}).get(TEMPLATE, "")
 
 
 def _stuck(deployment: Object) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import assert_never
@@ -153,11 +153,13 @@ class KubernetesPlatform:
             await self._trainer.look(None)
             if services is Services.READY:
                 services = Services.STARTING  # Not connected yet: something is left to ensure.
-            return unknown(services, self._trainer.state, self._trainer.failures)
+            seen = unknown(services, self._trainer.state, self._trainer.failures)
+            return replace(seen, trainer_waits=self._trainer.waiting)
         await self._trainer.look(await self._published_at(player))
         await self._point(player)
         rounds = self._book.run.spec.rounds
-        return await observed(player, self._trainer.state, self._trainer.failures, rounds)
+        seen = await observed(player, self._trainer.state, self._trainer.failures, rounds)
+        return replace(seen, trainer_waits=self._trainer.waiting)
 
     async def apply(self, action: Action) -> None:
         """See `Platform.apply`."""
@@ -213,8 +215,8 @@ class KubernetesPlatform:
                 return True
             if self._engines.problem:
                 break
+            self._note_waiting()
             await asyncio.sleep(LOOK_S)
-        self._note_waiting()
         return False
 
     def _note_waiting(self) -> None:
@@ -241,16 +243,19 @@ class KubernetesPlatform:
             path.mkdir(parents=True, exist_ok=True)
 
     async def _connect(self) -> None:
-        self._stack.enter_context(self._around.spans.into(self._book.folder.telemetry))
-        connections = await self._stack.enter_async_context(
-            connect(
-                self.endpoints,
-                self._prepared.settings.algorithm,
-                self._around.token,
-                self._engines.replicas,
+        # Whatever fails here is tried again soon, so it must leave nothing behind.
+        async with AsyncExitStack() as stack:
+            connections = await stack.enter_async_context(
+                connect(
+                    self.endpoints,
+                    self._prepared.settings.algorithm,
+                    self._around.token,
+                    self._engines.replicas,
+                )
             )
-        )
-        model = await connections.inference.get_model()
+            model = await connections.inference.get_model()
+            stack.enter_context(self._around.spans.into(self._book.folder.telemetry))
+            self._stack = stack.pop_all()
         self._player = Player(
             self._book,
             self._prepared.settings,

@@ -83,6 +83,8 @@ class KubernetesTrainer:
         self._told: set[str] = set()
         self._progress_at: datetime | None = None
         self.problem = ""
+        self.waiting = ""
+        """Why no node takes a pod of the newest attempt; empty if each has one."""
 
     @property
     def state(self) -> Trainer:
@@ -104,6 +106,7 @@ class KubernetesTrainer:
         self._progress_at = progress_at
         found = await self._api.list(JOBS, labels=self._belonging.select("trainer"))
         self._attempts = attempts_of(found["items"])
+        self.waiting = ""
         for attempt in self._attempts:
             if attempt.state in (Trainer.FAILED, Trainer.REFUSED):
                 await self._note_end(attempt)
@@ -138,12 +141,11 @@ class KubernetesTrainer:
         return self._progress_at is None or attempt.ended_at > self._progress_at
 
     async def _note_waiting(self, attempt: Attempt) -> None:
-        waiting = f"{attempt.name} waits"
-        if waiting in self._told:
-            return
-        if why := unscheduled(await self._pods(attempt)):
-            self._told.add(waiting)
-            self._tell(f"no node takes a trainer: {why}")
+        self.waiting = unscheduled(await self._pods(attempt))
+        told = f"{attempt.name} waits"
+        if self.waiting and told not in self._told:
+            self._told.add(told)
+            self._tell(f"no node takes a trainer: {self.waiting}")
 
     async def _note_end(self, attempt: Attempt) -> None:
         if attempt.name in self._told:
