@@ -267,7 +267,7 @@ def jobs_of(installed: Installation, run: str) -> list[dict[str, Any]]:
 
 def phases(installed: Installation) -> Counter[str]:
     runs = installed.get("selfplayruns")["items"]
-    return Counter((run.get("status") or {}).get("phase", "Pending") for run in runs)
+    return Counter((run.get("status") or {}).get("phase", "") for run in runs)
 
 
 def versions(installed: Installation) -> dict[str, str]:
