@@ -22,10 +22,10 @@ LOAD_S = 240.0
 SERVICE = "zeroloop.inference.v1.InferenceService"
 
 
-def without_compilers(folder: Path) -> dict[str, str]:
+def without_compiler(folder: Path) -> dict[str, str]:
     """This process's environment as on a machine that only runs the service."""
-    own = {"PATH": str(Path(sys.executable).parent), "TORCHINDUCTOR_CACHE_DIR": str(folder)}
-    return {**{name: v for name, v in os.environ.items() if name not in ("CC", "CXX")}, **own}
+    own = {"CXX": "/no/such/compiler", "TORCHINDUCTOR_CACHE_DIR": str(folder / "compiled")}
+    return {**os.environ, **own}
 
 
 class InferenceProcess:
@@ -45,7 +45,7 @@ class InferenceProcess:
             ],
             stdout=self.log.open("wb"),
             stderr=subprocess.STDOUT,
-            env=without_compilers(folder),
+            env=without_compiler(folder),
         )
 
     @property
