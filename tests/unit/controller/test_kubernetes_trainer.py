@@ -28,6 +28,7 @@ class Jobs:
             BELONGING,
             lambda attempt: training_job(BELONGING, TEMPLATE, [], attempt=attempt, nodes=2),
             self.told.append,
+            since=datetime(2026, 1, 1, tzinfo=UTC),
         )
 
     def names(self) -> list[str]:
@@ -87,6 +88,15 @@ async def test_a_trainer_that_refuses_says_so(jobs: Jobs) -> None:
     jobs.end("r-train-0", "Failed", "2026-01-02T03:04:05Z", reason="PodFailurePolicy")
     await jobs.trainer.look(None)
     assert jobs.trainer.state is Trainer.REFUSED
+
+
+async def test_a_refusal_from_before_does_not_count(jobs: Jobs) -> None:
+    await jobs.trainer.ensure(0)
+    jobs.end("r-train-0", "Failed", "2025-12-31T23:59:59Z", reason="PodFailurePolicy")
+    await jobs.trainer.look(None)
+    assert (jobs.trainer.state, jobs.trainer.failures) == (Trainer.FAILED, 0)
+    await jobs.trainer.ensure(0)
+    assert jobs.names() == ["r-train-0", "r-train-1"]
 
 
 async def test_pods_that_no_node_takes_are_told_of_once(jobs: Jobs) -> None:

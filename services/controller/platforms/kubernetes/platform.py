@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import assert_never
 
@@ -127,6 +127,7 @@ class KubernetesPlatform:
                 queue=play.training.queue,
             ),
             self._warn,
+            since=datetime.now(UTC),
         )
 
     @property

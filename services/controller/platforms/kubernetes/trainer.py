@@ -74,7 +74,11 @@ def _attempt(job: Object) -> Attempt:
 class KubernetesTrainer:
     """Starts and observes the attempts of one run."""
 
-    def __init__(self, api: Api, belonging: Belonging, job: MakeJob, tell: Tell) -> None:
+    def __init__(
+        self, api: Api, belonging: Belonging, job: MakeJob, tell: Tell, *, since: datetime
+    ) -> None:
+        """Refusals before `since` are forgiven: somebody wants the run to be played again."""
+        self._since = since
         self._api = api
         self._belonging = belonging
         self._job = job
@@ -90,7 +94,12 @@ class KubernetesTrainer:
     def state(self) -> Trainer:
         """How the newest attempt stands, as last looked at."""
         living = [attempt for attempt in self._attempts if not attempt.leaving]
-        return living[-1].state if living else Trainer.ABSENT
+        if not living:
+            return Trainer.ABSENT
+        newest = living[-1]
+        forgiven = newest.ended_at is not None and newest.ended_at < self._since
+        refused = newest.state is Trainer.REFUSED
+        return Trainer.FAILED if refused and forgiven else newest.state
 
     @property
     def failures(self) -> int:
