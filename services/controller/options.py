@@ -184,7 +184,7 @@ class Settings:
 
     def to_mapping(self) -> dict[str, Any]:
         """All options by name as JSON values."""
-        play = _flatten(self.play.model_dump(mode="json"))
+        play = flatten(self.play.model_dump(mode="json"))
         return {**self.algorithm.to_mapping(), **play}
 
     def require_trainable(self, context_tokens: int) -> None:
@@ -210,8 +210,8 @@ def settings_of(spec: RunSpec) -> Settings:
     Raises:
         InvalidRequestError: Names every setting that is unknown or out of range.
     """
-    flat = _flatten(spec.settings)
-    play_names = set(_flatten(PlayOptions().model_dump(mode="json")))
+    flat = flatten(spec.settings)
+    play_names = set(flatten(PlayOptions().model_dump(mode="json")))
     sections = {name for name in PlayOptions.model_fields if name != "deterministic"}
     is_play = {n: n in play_names or n.split(".")[0] in sections for n in flat}
     problems: list[Violation] = []
@@ -232,22 +232,29 @@ def settings_of(spec: RunSpec) -> Settings:
     return Settings(algorithm, play)
 
 
+def effective(spec: RunSpec, settings: Settings) -> dict[str, Any]:
+    """Everything in force for a run, by name, as it is told with the run."""
+    preset_name = spec.preset or DEFAULT_PRESET
+    return {"preset": preset_name, "seed": spec.seed, **settings.to_mapping()}
+
+
 def _violation(problem: Any) -> Violation:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         section = name.rpartition(".")[0]
-        known = [n for n in _flatten(PlayOptions().model_dump()) if n.startswith(f"{section}.")]
+        known = [n for n in flatten(PlayOptions().model_dump()) if n.startswith(f"{section}.")]
         return Violation(
             f"spec.settings.{name}", f"unknown option {name!r}; known are {', '.join(known)}"
         )
     return Violation(f"spec.settings.{name}", f"{name}: {problem['msg']}, got {problem['input']!r}")
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            flat.update(_flatten(cast("Mapping[str, Any]", value), f"{prefix}{name}."))
+            flat.update(flatten(cast("Mapping[str, Any]", value), f"{prefix}{name}."))
         else:
             flat[f"{prefix}{name}"] = value
     return flat

@@ -13,6 +13,7 @@ from services._server import semconv, telemetry
 from services.controller.book import Now, RunBook
 from services.controller.decide import Halt, Observed, Pause, Spec
 from services.controller.loop import run
+from services.controller.options import effective
 from services.controller.paging import size_of, strange
 from services.controller.platforms.base import RunPlatform
 from services.controller.preparing import Prepared, prepare, require_one_machine
@@ -145,17 +146,12 @@ class Runs:
             return self._existing(name, spec, request_id)
         prepared = await self._prepare(spec)
         spec = replace(spec, rounds=spec.rounds or prepared.settings.algorithm.total_steps)
-        effective = {
-            "preset": spec.preset or "paper",
-            "seed": spec.seed,
-            **prepared.settings.to_mapping(),
-        }
         made = Run(
             name=name,
             spec=spec,
             status=RunStatus(),
             created_at=self._now(),
-            effective_settings=effective,
+            effective_settings=effective(spec, prepared.settings),
         )
         # A short root: whatever is played later has traces of its own that link to it.
         with tracer.start_as_current_span(

@@ -138,6 +138,14 @@ class Installation:
         return "\n".join(found)
 
 
+def until(true: Callable[[], bool], limit_s: float = 90) -> None:
+    """Wait until something is true, for a bounded time."""
+    deadline_s = time.monotonic() + limit_s
+    while not true():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.5)
+
+
 def prepare(cluster: Cluster, cache: Path, folder: Path, namespace: str = "") -> Installation:
     """Make a namespace, and in it all that a cluster with storage would have."""
     namespace = namespace or f"zeroloop-{secrets.token_hex(3)}"

@@ -7,7 +7,7 @@ Controller, reward service and sandbox are real; no round is played, so there is
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 from tests.cluster import gpus, installation, processes, stop
 from tests.cluster.cluster import Cluster
 from tests.cluster.conftest import cache
-from tests.cluster.installation import MODEL, RELEASE, Installation
+from tests.cluster.installation import MODEL, RELEASE, Installation, until
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -221,13 +221,6 @@ def run_of(installed: Installation, name: str) -> dict[str, Any]:
 
 
 # ---- looking
-
-
-def until(true: Callable[[], bool], limit_s: float = 90) -> None:
-    deadline_s = time.monotonic() + limit_s
-    while not true():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.5)
 
 
 def pods_of(installed: Installation, run: str = "", component: str = "") -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.collector import Collector, collecting
 from tests.cluster.conftest import cache
 from tests.cluster.errors import ClusterError
-from tests.cluster.installation import RELEASE, Installation
+from tests.cluster.installation import RELEASE, Installation, until
 from zeroloop.core import figures
 from zeroloop.core.rounds import RoundState
 from zeroloop.core.runs import Endpoints
@@ -224,13 +224,6 @@ def test_the_controller_has_the_rights_that_it_uses_and_no_others(installed: Ins
 
 
 # ---- looking
-
-
-def until(true: Callable[[], bool], limit_s: float = 90) -> None:
-    deadline_s = time.monotonic() + limit_s
-    while not true():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.5)
 
 
 def resource_of(reference: dict[str, str]) -> str:

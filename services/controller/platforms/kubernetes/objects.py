@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from services.controller.options import settings_of
+from services.controller.options import effective, flatten, settings_of
 from services.controller.platforms.kubernetes.api import RUNS, Object
 from services.controller.store import StoredRun
 from zeroloop.core.runs import (
@@ -60,24 +60,20 @@ def stored_of(item: Object) -> StoredRun:
     metadata = item["metadata"]
     annotations = metadata.get("annotations") or {}
     spec = spec_of(item)
-    effective: Mapping[str, Any] = {}
+    in_force: Mapping[str, Any] = {}
     try:
         settings = settings_of(spec)
     except InvalidRequestError:
         pass
     else:
         spec = replace(spec, rounds=spec.rounds or settings.algorithm.total_steps)
-        effective = {
-            "preset": spec.preset or "paper",
-            "seed": spec.seed,
-            **settings.to_mapping(),
-        }
+        in_force = effective(spec, settings)
     run = Run(
         name=metadata["name"],
         spec=spec,
         status=_status_of(item.get("status") or {}),
         created_at=_moment(metadata["creationTimestamp"]),
-        effective_settings=effective,
+        effective_settings=in_force,
     )
     return StoredRun(run, annotations.get(REQUEST_ID, ""), annotations.get(TRACEPARENT, ""))
 
@@ -182,18 +178,8 @@ def _spec_to(spec: RunSpec) -> dict[str, Any]:
     if spec.suspend:
         made["suspend"] = True
     if spec.settings:
-        made["settings"] = {name: _setting(value) for name, value in _flat(spec.settings).items()}
+        made["settings"] = {name: _setting(value) for name, value in flatten(spec.settings).items()}
     return made
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
 
 
 def _setting(value: Any) -> str:
