@@ -46,7 +46,7 @@ It knows nothing else: no language, no facts, no Python beyond a few statements.
    rest, on {threads} threads.
 4. Held-out tasks: a program is held out if a hash of its normalised text says so (1 in
    {held_out_share}); no such program is ever in the pretraining text.
-   `heldout.jsonl` has {held_out_tasks} of each kind, all with different programs.
+   `heldout.jsonl` has {held_out_tasks} different ones of each kind, drawn as the games are.
 
 The same recipe on the same type of CPU with the same libraries gives the same files;
 `python -m models.recipe verify` makes them again and compares.

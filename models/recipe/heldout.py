@@ -16,19 +16,24 @@ _SEED_OFFSET = 1
 
 
 def draw_held_out(settings: RecipeSettings) -> list[Task]:
-    """The held-out tasks of each kind, all with different programs."""
+    """The held-out tasks of each kind, all different, drawn as the games of the pretraining are.
+
+    A program may come up again with other inputs, as it may in self-play: few programs are short,
+    so to ask for different ones would make a set of longer programs than any that the model met.
+    """
     random = Random(settings.seed + _SEED_OFFSET)
-    seen: set[str] = set()
+    seen: set[tuple[str, tuple[Case, ...]]] = set()
     tasks: list[Task] = []
     for kind in Kind:
         inputs = settings.num_inputs if kind is Kind.INDUCTION else 1
         missing = settings.held_out_tasks
         while missing:
             play = draw_play(random, inputs=inputs, held_out=True)
-            if play.program.text in seen:
+            task = task_of(play, kind, random, settings)
+            if (task.program, task.cases) in seen:
                 continue
-            seen.add(play.program.text)
-            tasks.append(task_of(play, kind, random, settings))
+            seen.add((task.program, task.cases))
+            tasks.append(task)
             missing -= 1
     return tasks
 

@@ -2,11 +2,14 @@
 
 import hashlib
 from pathlib import Path
+from random import Random
+from statistics import mean
 
 import pytest
 from safetensors import safe_open
 
 from models.recipe.heldout import read_held_out, task_from_json, task_to_json
+from models.recipe.plays import draw_play
 from models.recipe.programs import is_held_out
 from models.recipe.running import ForkRunner
 from models.recipe.settings import RecipeSettings
@@ -43,10 +46,17 @@ def test_there_are_as_many_held_out_tasks_of_each_kind_as_the_recipe_says(held_o
     assert set(counts.values()) == {RecipeSettings().held_out_tasks}
 
 
-def test_held_out_programs_are_different_and_never_trained_on(held_out):
-    programs = [task.program for task in held_out]
-    assert len(set(programs)) == len(programs)
-    assert all(is_held_out(program) for program in programs)
+def test_held_out_tasks_are_different_and_their_programs_never_trained_on(held_out):
+    different = {(task.kind, task.program, task.cases) for task in held_out}
+    assert len(different) == len(held_out)
+    assert all(is_held_out(task.program) for task in held_out)
+
+
+def test_held_out_programs_are_as_long_as_those_of_the_games(held_out):
+    random = Random(0)
+    games = [draw_play(random, inputs=1).program.text.count("\n") for _ in range(len(held_out))]
+    lines = [task.program.count("\n") for task in held_out]
+    assert mean(lines) == pytest.approx(mean(games), abs=0.3)
 
 
 async def test_held_out_outputs_are_what_the_programs_return(held_out):
