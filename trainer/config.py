@@ -50,6 +50,15 @@ class TrainerSettings(BaseSettings):
     token_file: Path | None = None
     """File with the token to present; unset means what the SDK would use."""
 
+    tls_ca_file: Path | None = None
+    """PEM of who signs the buffer's certificate; unset: no TLS."""
+
+    tls_cert_file: Path | None = None
+    """PEM of the trainer's own certificate, for a buffer that wants one."""
+
+    tls_key_file: Path | None = None
+    """PEM of its key."""
+
     weights_dir: Path
     """Folder of the run's weights; version v becomes its sub-folder `v`."""
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from services._server.telemetry import client_interceptors
 from trainer.stopping import StopRequest
-from zeroloop.client.channel import open_channel
+from zeroloop.client.channel import Access
 from zeroloop.client.training import BatchClient, WeightsClient
 from zeroloop.core.batches import Batch, BatchSequence, LeasedBatch, Weights
 from zeroloop.errors import (
@@ -44,7 +44,7 @@ class GrpcStore:
         self,
         run: str,
         target: str,
-        token: str | None,
+        access: Access,
         *,
         stop: StopRequest,
         lease_s: float,
@@ -52,7 +52,7 @@ class GrpcStore:
     ) -> None:
         self._run = run
         self._target = target
-        self._token = token
+        self._access = access
         self._lease_s = lease_s
         self._unavailable_s = unavailable_s
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
@@ -113,7 +113,7 @@ class GrpcStore:
         self._call(lambda: self._weights.publish(weights))
 
     async def _open(self) -> Any:
-        return open_channel(self._target, token=self._token, interceptors=client_interceptors())
+        return self._access.channel(self._target, client_interceptors())
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)

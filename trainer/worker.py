@@ -23,7 +23,9 @@ from trainer.loop import Schedule, Trainer
 from trainer.model_folder import companions, resolve_model
 from trainer.publisher import Origin, Publisher
 from trainer.stopping import StopRequest
-from zeroloop.client.token import load_token, read_token
+from zeroloop.client.channel import Access
+from zeroloop.client.tls import Tls
+from zeroloop.client.token import TokenFile, load_token
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +119,13 @@ def process_group(
     dist.destroy_process_group()
 
 
+def _access(settings: TrainerSettings) -> Access:
+    token = TokenFile(settings.token_file) if settings.token_file else load_token()
+    if settings.tls_ca_file is None:
+        return Access(token)
+    return Access(token, Tls(settings.tls_ca_file, settings.tls_cert_file, settings.tls_key_file))
+
+
 @contextmanager
 def _store(
     settings: TrainerSettings, stop: StopRequest, *, leader: bool
@@ -124,11 +133,10 @@ def _store(
     if not leader:
         yield None
         return
-    token = read_token(settings.token_file) if settings.token_file else load_token()
     store = GrpcStore(
         settings.run,
         settings.buffer,
-        token,
+        _access(settings),
         stop=stop,
         lease_s=settings.lease_s,
         unavailable_s=settings.unavailable_s,

@@ -1,52 +1,96 @@
 """Callers present a bearer token; the health service alone is open."""
 
 import hmac
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import grpc
 import grpc.aio
 
+from zeroloop.errors import AuthError, InternalError, ZeroloopError
+from zeroloop.status import DETAILS_KEY, code_of, details_of
+
+logger = logging.getLogger(__name__)
+
 OPEN_SERVICES = ("/grpc.health.v1.Health/",)
+SCHEME = "Bearer "
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]"
 
 
-async def _refuse(_: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
-    await context.abort(
-        grpc.StatusCode.UNAUTHENTICATED,
-        "the token is missing or wrong; local services take the one in the token file "
-        "that only their user can read (see docs/how-to/tokens.md)",
-    )
+class Authenticator(Protocol):
+    """Decides who may call what."""
+
+    async def admit(self, token: str, method: str) -> None:
+        """Return if whoever presents `token` may call `method`.
+
+        Raises:
+            AuthError: Nobody has this token.
+            ForbiddenError: Its owner may not.
+            UnavailableError: It cannot be found out now; that is not the caller's fault.
+        """
+        ...
 
 
-async def _refuse_stream(
-    _: Any, context: "grpc.aio.ServicerContext[Any, Any]"
-) -> AsyncIterator[Any]:
-    yield await _refuse(_, context)
+class SharedToken:
+    """One token opens every method, compared in constant time."""
+
+    def __init__(self, token: str) -> None:
+        self._expected = token.encode()
+
+    async def admit(self, token: str, method: str) -> None:
+        """See `Authenticator`."""
+        if not hmac.compare_digest(token.encode(), self._expected):
+            raise AuthError(
+                "the token is missing or wrong; local services take the one in the token file "
+                "that only their user can read (see docs/how-to/tokens.md)"
+            )
 
 
 class TokenInterceptor(grpc.aio.ServerInterceptor):
-    """Refuses every call without the token, in constant time."""
+    """Refuses every call that is not admitted, before its message is read."""
 
-    def __init__(self, token: str) -> None:
-        self._expected = f"Bearer {token}".encode()
-
-        self._refusals = {
-            (False, False): grpc.unary_unary_rpc_method_handler(_refuse),
-            (False, True): grpc.unary_stream_rpc_method_handler(_refuse_stream),
-            (True, False): grpc.stream_unary_rpc_method_handler(_refuse),
-            (True, True): grpc.stream_stream_rpc_method_handler(_refuse_stream),
-        }
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> "Handler | None":
         handler = await continuation(handler_call_details)
-        if handler is None or handler_call_details.method.startswith(OPEN_SERVICES):
+        method = handler_call_details.method
+        if handler is None or method.startswith(OPEN_SERVICES):
             return handler
-        presented = dict(handler_call_details.invocation_metadata).get("authorization", "")
-        if hmac.compare_digest(str(presented).encode(), self._expected):
-            return handler
-        return self._refusals[bool(handler.request_streaming), bool(handler.response_streaming)]
+        metadata = dict(handler_call_details.invocation_metadata)
+        presented = str(metadata.get("authorization", ""))
+        token = presented.removeprefix(SCHEME) if presented.startswith(SCHEME) else ""
+        try:
+            await self._authenticator.admit(token, method)
+        except ZeroloopError as error:
+            return _refusing(handler, error)
+        except Exception:
+            logger.exception("admission_failed", extra={"rpc": method})
+            return _refusing(handler, InternalError("who calls could not be found out"))
+        return handler
+
+
+def _refusing(handler: Handler, error: ZeroloopError) -> Handler:
+    """A handler of the same shape that ends every call with `error`."""
+    details = ((DETAILS_KEY, details_of(error)),)
+
+    async def refuse(_: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
+        await context.abort(code_of(error), str(error), trailing_metadata=details)
+
+    async def refuse_stream(
+        request: Any, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> AsyncIterator[Any]:
+        yield await refuse(request, context)
+
+    if handler.response_streaming:
+        if handler.request_streaming:
+            return grpc.stream_stream_rpc_method_handler(refuse_stream)
+        return grpc.unary_stream_rpc_method_handler(refuse_stream)
+    if handler.request_streaming:
+        return grpc.stream_unary_rpc_method_handler(refuse)
+    return grpc.unary_unary_rpc_method_handler(refuse)

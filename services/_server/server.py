@@ -14,8 +14,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,12 +24,14 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services._server import telemetry
-from services._server.auth import TokenInterceptor
+from services._server.auth import Authenticator, SharedToken, TokenInterceptor
 from services._server.errors import ErrorInterceptor
 from services._server.health import Health
 from services._server.parent import end_with_parent
-from services._server.settings import S, environment, load_settings
+from services._server.reviews import ClusterReviews
+from services._server.settings import S, ServiceSettings, environment, load_settings
 from services._server.tracing import TracingInterceptor
+from services._server.transport import health_port, listen
 from zeroloop.client.channel import MESSAGE_BYTES_MAX
 from zeroloop.client.token import service_token
 from zeroloop.errors import ConfigError
@@ -83,6 +85,19 @@ class _Registrar:
         self._server.add_registered_method_handlers(service, handlers)
 
 
+@asynccontextmanager
+async def _authenticator(settings: ServiceSettings) -> AsyncGenerator[Authenticator]:
+    if settings.auth == "token":
+        yield SharedToken(service_token(settings.token_file))
+        return
+    from services._server import cluster
+
+    namespace = settings.auth_namespace or cluster.own_namespace()
+    async with cluster.cluster_client() as client:
+        reviewer = cluster.ClusterReviewer(client)
+        yield ClusterReviews(reviewer, audience=settings.auth_audience, namespace=namespace)
+
+
 async def _serve(service: str, settings: S, application: Application[S]) -> None:
     otlp = bool(environment().get("OTEL_EXPORTER_OTLP_ENDPOINT"))
     telemetry.configure(
@@ -91,19 +106,24 @@ async def _serve(service: str, settings: S, application: Application[S]) -> None
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = grpc.aio.server(
-        interceptors=[
-            TracingInterceptor(),
-            TokenInterceptor(service_token(settings.token_file)),
-            ErrorInterceptor(),
-        ],
-        options=_OPTIONS,
-    )
-    health = Health()
-    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
-    registrar = _Registrar(server)
-    async with application(settings, cast("grpc.aio.Server", registrar), health):
-        address = _listen(server, settings.host, settings.port)
+    async with AsyncExitStack() as stack:
+        authenticator = await stack.enter_async_context(_authenticator(settings))
+        server = grpc.aio.server(
+            interceptors=[
+                TracingInterceptor(),
+                TokenInterceptor(authenticator),
+                ErrorInterceptor(),
+            ],
+            options=_OPTIONS,
+        )
+        health = Health()
+        health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+        registrar = _Registrar(server)
+        await stack.enter_async_context(
+            application(settings, cast("grpc.aio.Server", registrar), health)
+        )
+        address = listen(server, settings)
+        await stack.enter_async_context(health_port(health, settings))
         reflection.enable_server_reflection(registrar.names, server)
         await server.start()
         if settings.address_file is not None:
@@ -113,17 +133,6 @@ async def _serve(service: str, settings: S, application: Application[S]) -> None
         await health.not_serving()
         await asyncio.sleep(settings.drain_delay_s)
         await server.stop(settings.drain_s)
-
-
-def _listen(server: grpc.aio.Server, host: str, port: int) -> str:
-    try:
-        bound = server.add_insecure_port(f"{host}:{port}")
-    except RuntimeError as error:
-        raise ConfigError(
-            f"cannot listen on {host}:{port}: another process has the port, or the address is not "
-            "this machine's; choose another one with --port, or 0 for a free one"
-        ) from error
-    return f"{host}:{bound}"
 
 
 def _write_atomically(path: Path, text: str) -> None:

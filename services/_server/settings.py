@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict
@@ -38,6 +38,35 @@ class ServiceSettings(BaseSettings):
     token_file: Path | None = None
     """File with the token that callers must present; unset means the user's own token file,
     which is created, readable by the user alone, if it does not exist."""
+
+    auth: Literal["token", "kubernetes"] = "token"
+    """Who may call; `token`: whoever has the one in `token_file`; `kubernetes`: whoever the
+    cluster's API knows by the token that they present, and lets call the method. Then
+    `token_file` is what this service presents to others."""
+
+    auth_audience: str = Field(default="zeroloop", min_length=1)
+    """With `auth` kubernetes: what callers' tokens must be made for."""
+
+    auth_namespace: str = ""
+    """With `auth` kubernetes: where Roles are looked for; unset: this pod's namespace."""
+
+    tls_cert_file: Path | None = None
+    """PEM of this service's certificate, and of those between it and `tls_ca_file`; unset: no
+    TLS. A renewed file counts from the next connection on."""
+
+    tls_key_file: Path | None = None
+    """PEM of its key."""
+
+    tls_ca_file: Path | None = None
+    """PEM of who signs the certificates of the services that this one calls; unset: no TLS
+    there."""
+
+    tls_require_client: bool = False
+    """Let only those connect that have a certificate by `tls_ca_file` themselves."""
+
+    health_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port that answers health checks and nothing else, without TLS; unset: none. Health checks
+    are answered on `port` in any case."""
 
     telemetry_dir: Path | None = None
     """Folder for spans and metrics as JSON lines; unset means none. With

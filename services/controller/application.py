@@ -16,6 +16,7 @@ from services.controller.run_spans import RunSpans
 from services.controller.runs import Runs
 from services.controller.servicer import RunServicer
 from services.controller.store import RunStore
+from zeroloop.client.channel import Access
 from zeroloop.client.token import ensure_token, token_path
 from zeroloop.controller.v1 import controller_pb2_grpc as stubs
 
@@ -38,8 +39,8 @@ async def controller(
         playing = runs_of_namespace(settings, spans)
     else:
         playing = _runs_of_machine(settings, environment, spans)
-    async with playing as (runs, token):
-        stubs.add_RunServiceServicer_to_server(RunServicer(runs, token), server)
+    async with playing as (runs, access):
+        stubs.add_RunServiceServicer_to_server(RunServicer(runs, access), server)
         await health.serving(SERVICE)
         closing = asyncio.create_task(_close_when_draining(health, runs))
         try:
@@ -52,7 +53,7 @@ async def controller(
 @asynccontextmanager
 async def _runs_of_machine(
     settings: ControllerSettings, environment: Mapping[str, str], spans: RunSpans
-) -> AsyncGenerator[tuple[Runs, str]]:
+) -> AsyncGenerator[tuple[Runs, Access]]:
     """The runs of one folder, played by child processes."""
     from services.controller.platforms.local.commands import Commands
     from services.controller.platforms.local.platform import LocalPlatform
@@ -81,7 +82,7 @@ async def _runs_of_machine(
     )
     runs.restore(resume=settings.resume)
     try:
-        yield runs, token
+        yield runs, Access(token)
     finally:
         await runs.close()
 

@@ -58,3 +58,7 @@ class ControllerSettings(ServiceSettings):
 
     execution_target: str = ""
     """On Kubernetes: where the Execution service listens."""
+
+    execution_token_file: Path | None = None
+    """On Kubernetes: file with the token to present to it; unset means the one of
+    `token_file`."""

@@ -8,7 +8,7 @@ from services._server import telemetry
 from services.controller.ports import Buffer, Inference, ReplicaWeights, Reward
 from services.controller.rounds.game import DOMAIN, Provenance
 from zeroloop.client.buffer import BufferClient
-from zeroloop.client.channel import open_channel
+from zeroloop.client.channel import Access
 from zeroloop.client.execution import ExecutionClient
 from zeroloop.client.inference import InferenceClient, WeightsControlClient
 from zeroloop.client.reward import RewardClient
@@ -40,7 +40,9 @@ class Connections:
 async def connect(
     endpoints: Endpoints,
     algorithm: AlgorithmSettings,
-    token: str,
+    access: Access,
+    *,
+    to_execution: Access | None = None,
     replicas: Sequence[Replica] | None = None,
 ) -> AsyncGenerator[Connections]:
     """Open a channel to each service; they are closed with the block.
@@ -48,7 +50,8 @@ async def connect(
     Args:
         endpoints: Where they listen.
         algorithm: What rewards are computed by.
-        token: Presented to all of them.
+        access: To all of them.
+        to_execution: To that one, if it is another.
         replicas: Every inference replica by itself; None: there is one, at its endpoint.
 
     Raises:
@@ -56,14 +59,13 @@ async def connect(
     """
     async with AsyncExitStack() as stack:
 
-        async def channel(target: str):  # noqa: ANN202
-            interceptors = telemetry.client_interceptors()
-            opened = open_channel(target, token=token, interceptors=interceptors)
+        async def channel(target: str, shown: Access = access):  # noqa: ANN202
+            opened = shown.channel(target, telemetry.client_interceptors())
             return await stack.enter_async_context(opened)
 
         inference = await channel(endpoints.inference)
         reward = RewardClient(await channel(endpoints.reward), algorithm, domain=DOMAIN)
-        execution = ExecutionClient(await channel(endpoints.execution))
+        execution = ExecutionClient(await channel(endpoints.execution, to_execution or access))
         if replicas is None:
             replicas = [Replica(endpoints.inference, WeightsControlClient(inference))]
         yield Connections(

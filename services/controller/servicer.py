@@ -8,6 +8,7 @@ import grpc.aio
 from services.controller.promoting import promote
 from services.controller.runs import Runs
 from zeroloop.client import _controller_wire as wire
+from zeroloop.client.channel import Access
 from zeroloop.controller.v1 import controller_pb2 as pb
 from zeroloop.controller.v1 import controller_pb2_grpc as stubs
 
@@ -17,9 +18,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class RunServicer(stubs.RunServiceServicer):
     """The user's API."""
 
-    def __init__(self, runs: Runs, token: str) -> None:
+    def __init__(self, runs: Runs, access: Access) -> None:
+        """`access` opens the buffers of the runs."""
         self._runs = runs
-        self._token = token
+        self._access = access
 
     async def CreateRun(
         self, request: pb.CreateRunRequest, context: Context
@@ -72,7 +74,7 @@ class RunServicer(stubs.RunServiceServicer):
         self, request: pb.PromoteWeightsRequest, context: Context
     ) -> pb.PromoteWeightsResponse:
         endpoints = self._runs.endpoints(request.name)
-        version = await promote(endpoints, self._token, request.name, request.version)
+        version = await promote(endpoints, self._access, request.name, request.version)
         return pb.PromoteWeightsResponse(version=version)
 
     async def GetEndpoints(

@@ -6,13 +6,12 @@ from contextlib import asynccontextmanager
 import grpc.aio
 
 from services._server import Health, telemetry
+from services._server.transport import access
 from services.reward.domains.registry import DOMAINS
 from services.reward.runs import RetryPolicy
 from services.reward.servicer import RewardServicer
 from services.reward.settings import RewardSettings
-from zeroloop.client.channel import open_channel
 from zeroloop.client.execution import ExecutionClient
-from zeroloop.client.token import service_token
 from zeroloop.reward.v1 import reward_pb2_grpc
 
 SERVICE = "zeroloop.reward.v1.RewardService"
@@ -26,10 +25,9 @@ async def application(
 
     The Execution service need not be up: what cannot be run is reported as not executed.
     """
-    token = service_token(settings.execution_token_file or settings.token_file)
-    async with open_channel(
-        settings.execution_target, token=token, interceptors=telemetry.client_interceptors()
-    ) as channel:
+    towards = access(settings, settings.execution_token_file)
+    interceptors = telemetry.client_interceptors()
+    async with towards.channel(settings.execution_target, interceptors) as channel:
         servicer = RewardServicer(DOMAINS, ExecutionClient(channel), _policy(settings))
         reward_pb2_grpc.add_RewardServiceServicer_to_server(servicer, server)
         await health.serving(SERVICE)

@@ -3,7 +3,7 @@
 import grpc.aio
 
 from zeroloop.client.buffer import BufferClient
-from zeroloop.client.channel import open_channel
+from zeroloop.client.channel import Access
 from zeroloop.client.controller import RunClient
 from zeroloop.client.execution import ExecutionClient
 from zeroloop.client.inference import InferenceClient
@@ -19,9 +19,9 @@ class Switchboard:
     """
 
     def __init__(
-        self, token: str, *, controller: str = "", endpoints: Endpoints | None = None
+        self, access: Access, *, controller: str = "", endpoints: Endpoints | None = None
     ) -> None:
-        self._token = token
+        self._access = access
         self._controller = controller
         self._endpoints = endpoints
         self._channels: dict[str, grpc.aio.Channel] = {}
@@ -67,5 +67,5 @@ class Switchboard:
 
     def _channel(self, target: str) -> grpc.aio.Channel:
         if target not in self._channels:
-            self._channels[target] = open_channel(target, token=self._token)
+            self._channels[target] = self._access.channel(target)
         return self._channels[target]

@@ -8,6 +8,7 @@
 Every method raises errors of `zeroloop.Error` alone, and every method may be repeated.
 """
 
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -17,18 +18,23 @@ from zeroloop._results import RunView
 from zeroloop.core import runs as values
 
 
-def connect(address: str, token: str | None = None) -> "Client":
+def connect(
+    address: str, token: str | None = None, *, ca_file: str | Path | None = None
+) -> "Client":
     """Connect to a controller; it names the other services. Nothing is sent yet.
 
     Args:
         address: gRPC target of the controller, for instance `localhost:7070`.
         token: Default: ZEROLOOP_TOKEN, the file that ZEROLOOP_TOKEN_FILE names, the local
             token file.
+        ca_file: PEM of who signs the platform's certificates, which turns TLS on; "" turns it
+            off. Default: ZEROLOOP_CA_FILE, see docs/how-to/tokens.md.
 
     Raises:
         AuthError: There is no token.
+        ConfigError: `ca_file` is not a PEM file.
     """
-    return Client(aio.connect(address, token))
+    return Client(aio.connect(address, token, ca_file=ca_file))
 
 
 def _run_of(loop: EventLoop, run: aio.Run) -> "Run":

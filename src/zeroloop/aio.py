@@ -19,6 +19,8 @@ from zeroloop._results import Execution
 from zeroloop._runs import Run, Runs
 from zeroloop._switchboard import Switchboard
 from zeroloop._weights_folder import export_weights
+from zeroloop.client.channel import Access
+from zeroloop.client.tls import Tls, load_tls
 from zeroloop.client.token import load_token
 from zeroloop.core.batches import Weights
 from zeroloop.core.execution import Limits, Program
@@ -35,23 +37,31 @@ PAGE_SIZE = 500
 """Items asked for in one message; lists are read page by page."""
 
 
-def connect(address: str, token: str | None = None) -> "Client":
+def connect(
+    address: str, token: str | None = None, *, ca_file: str | Path | None = None
+) -> "Client":
     """Connect to a controller; it names the other services. Nothing is sent yet.
 
     Args:
         address: gRPC target of the controller, for instance `localhost:7070`.
         token: Default: ZEROLOOP_TOKEN, the file that ZEROLOOP_TOKEN_FILE names, the local
             token file.
+        ca_file: PEM of who signs the platform's certificates, which turns TLS on; "" turns it
+            off. Default: ZEROLOOP_CA_FILE, see docs/how-to/tokens.md.
 
     Raises:
         AuthError: There is no token.
+        ConfigError: `ca_file` is not a PEM file.
     """
-    return Client(Switchboard(load_token(token), controller=address))
+    access = Access(load_token(token), load_tls(ca_file))
+    return Client(Switchboard(access, controller=address))
 
 
-def connect_services(endpoints: Endpoints, token: str | None = None) -> "Client":
+def connect_services(
+    endpoints: Endpoints, token: str | None = None, *, tls: Tls | None = None
+) -> "Client":
     """Connect to services whose addresses are known, without a controller."""
-    return Client(Switchboard(load_token(token), endpoints=endpoints))
+    return Client(Switchboard(Access(load_token(token), tls), endpoints=endpoints))
 
 
 class Client:

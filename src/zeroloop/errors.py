@@ -3,7 +3,8 @@
 ZeroloopError
 +-- ConfigError              a setting is missing or out of range; the process must not start
 +-- InvalidRequestError      the caller broke the contract; retrying cannot help
-+-- AuthError                the token is missing, wrong or not allowed to do this
++-- AuthError                the token is missing or wrong
+|   +-- ForbiddenError       the token is good, but not allowed to do this
 +-- NotFoundError            the named thing does not exist
 +-- AlreadyExistsError       the named thing exists and differs
 +-- FailedPreconditionError  the system is not in the state that the call needs
@@ -45,7 +46,11 @@ class InvalidRequestError(ZeroloopError):
 
 
 class AuthError(ZeroloopError):
-    """The token is missing, wrong or not allowed to do this."""
+    """The token is missing or wrong."""
+
+
+class ForbiddenError(AuthError):
+    """The token is good, but not allowed to do this."""
 
 
 class NotFoundError(ZeroloopError):

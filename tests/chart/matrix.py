@@ -37,6 +37,7 @@ _EVERYTHING = (
 _OWN_SECRETS = (
     "--set=auth.existingSecret=our-token",
     "--set=auth.existingSecretKey=value",
+    "--set=tls.mode=existingSecret,tls.existingSecret=our-tls",
     "--set=postgresql.enabled=false",
     "--set=database.existingSecret=our-database",
     "--set=database.existingSecretKey=address",
@@ -65,6 +66,17 @@ CASES: dict[str, tuple[str, ...]] = {
         "--set=podSecurityContext.runAsUser=0,podSecurityContext.runAsGroup=0",
         "--set=podSecurityContext.fsGroup=0",
     ),
+    "accounts of the cluster": (
+        *("--set=auth.mode=kubernetes", "--set=auth.users[0].kind=Group"),
+        *("--set=auth.users[0].name=researchers", "--set=tracing.otlpEndpoint=http://c:4317"),
+        "--set=auth.users[0].apiGroup=rbac.authorization.k8s.io",
+    ),
+    "cert-manager": ("--set=tls.mode=certManager",),
+    "cert-manager's issuer": (
+        "--set=tls.mode=certManager,tls.certManager.issuerRef.name=lab",
+        "--set=tls.certManager.issuerRef.kind=ClusterIssuer",
+    ),
+    "no certificates": ("--set=tls.mode=insecure",),
     "no controller": ("--set=controller.enabled=false",),
     "no buffer": ("--set=buffer.enabled=false", "--set=targets.buffer=dns:///buffer.a:50051"),
     "no reward": ("--set=reward.enabled=false", "--set=targets.reward=dns:///reward.a:50051"),
@@ -84,7 +96,8 @@ CASES: dict[str, tuple[str, ...]] = {
 }
 
 BROUGHT = {
-    *("our-token", "our-database", "our-runs", "registry", "collector", "hub"),
+    *("our-token", "our-database", "our-runs", "registry", "collector", "hub", "our-tls"),
     *("models", "cache", "code", "zeroloop-database-url", "ours", "default"),
+    "loop-zeroloop-tls",  # cert-manager makes it
 }
 """Names of Secrets, claims and accounts that these values say exist."""

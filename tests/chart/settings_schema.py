@@ -34,14 +34,17 @@ KINDS: Mapping[str, type[BaseSettings]] = {
 
 _OF_EVERY_SERVER = {
     *("host", "port", "address_file", "token_file", "telemetry_dir"),
-    *("drain_s", "drain_delay_s", "exit_with_parent"),
+    *("drain_s", "drain_delay_s", "exit_with_parent", "health_port"),
+    *("auth", "auth_audience", "auth_namespace", "tls_require_client"),
 }
+
+_OF_CALLERS = {"tls_cert_file", "tls_key_file", "tls_ca_file"}
 
 _OF_THE_CHART: Mapping[str, set[str]] = {
     "controller": {
         *("platform", "runs_folder", "resume", "execution", "namespace", "kubeconfig"),
         *("pod_name", "pod_templates", "labels"),
-        *("buffer_target", "reward_target", "execution_target"),
+        *("buffer_target", "reward_target", "execution_target", "execution_token_file"),
     },
     "buffer": {"database_url", "migrate", "sqlite_synchronous", "spool_dir"},
     "reward": {"execution_target", "execution_token_file"},
@@ -71,7 +74,7 @@ _OF_A_RUN: Mapping[str, set[str]] = {
 def withheld(block: str) -> set[str]:
     """The settings that values cannot set."""
     servers = set() if block == "training" else _OF_EVERY_SERVER
-    return servers | _OF_THE_CHART[block] | _OF_A_RUN.get(block, set())
+    return servers | _OF_CALLERS | _OF_THE_CHART[block] | _OF_A_RUN.get(block, set())
 
 
 def definition(block: str) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from tests.chart.rendering import Pod, Release, render
 
 ALL = "all ports"
 GRPC = 50051
+HEALTH = 50052
+SERVERS = {"controller", "buffer", "reward", "execution", "inference"}
 
 GRAPH = {
     ("test", "controller", GRPC),
@@ -138,7 +140,10 @@ def test_what_may_be_called_outside(component: str) -> None:
 
 @pytest.mark.parametrize("component", OUTSIDE)
 def test_only_the_controller_is_open_to_others(component: str) -> None:
-    assert entering(render(), component) == ({GRPC} if component == "controller" else set())
+    health = {HEALTH} & ({HEALTH} if component in SERVERS else set())
+    assert entering(render(), component) - health == (
+        {GRPC} if component == "controller" else set()
+    )
 
 
 @pytest.mark.parametrize("component", OUTSIDE)
@@ -173,7 +178,7 @@ def test_clients_can_be_named() -> None:
     labels = "namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=research"
     release = render(f"--set=networkPolicy.clients[0].{labels}")
     found = rules(release, release.pod("controller"), "ingress")
-    open_to = [peer for rule in found for peer in rule["from"]]
+    open_to = [peer for rule in found for peer in rule.get("from", [])]
 
     assert {"namespaceSelector"} in [set(peer) for peer in open_to]
     assert set(edges(release)) == GRAPH
@@ -182,7 +187,23 @@ def test_clients_can_be_named() -> None:
 def test_own_rules_are_added() -> None:
     release = render("--set=reward.extraIngress[0].ports[0].port=50051")
 
-    assert entering(release, "reward") == {GRPC}
+    assert entering(release, "reward") == {GRPC, HEALTH}
+
+
+@pytest.mark.parametrize("component", sorted(SERVERS))
+def test_kubelets_may_ask_for_health_and_can_be_named(component: str) -> None:
+    named = render("--set=networkPolicy.nodes[0].ipBlock.cidr=10.0.0.0/24")
+    (rule,) = [r for r in rules(named, named.pod(component), "ingress") if HEALTH in ports(r)]
+
+    assert HEALTH in entering(render(), component)
+    assert rule["from"] == [{"ipBlock": {"cidr": "10.0.0.0/24"}}]
+
+
+def test_whoever_asks_the_api_server_about_callers_may_reach_it() -> None:
+    release = render("--set=auth.mode=kubernetes")
+    asking = {name for name in OUTSIDE if "6443/TCP" in leaving(release, name)}
+
+    assert asking == SERVERS - {"execution"}
 
 
 def test_no_policy_without_the_switch() -> None:

@@ -47,6 +47,9 @@ def test_helm_lint(values: Path | None) -> None:
         ("tracing.sampleRatio=2", "at '/tracing/sampleRatio': maximum"),
         ("targets.buffer=buffer", "at '/targets/buffer'"),
         ("inference.gpu.count=-1", "at '/inference/gpu/count': minimum"),
+        ("auth.mode=none", "at '/auth/mode'"),
+        ("tls.mode=off", "at '/tls/mode'"),
+        ("tls.certManager.duration=1y", "at '/tls/certManager/duration'"),
     ],
 )
 def test_wrong_values_are_refused_by_name(flag: str, named: str) -> None:
@@ -62,6 +65,9 @@ def test_wrong_values_are_refused_by_name(flag: str, named: str) -> None:
         (["controller.enabled=false", "execution.enabled=false"], "targets.execution"),
         (["postgresql.enabled=false"], "database.existingSecret"),
         (["database.existingSecret=ours"], "postgresql.enabled=false"),
+        (["tls.mode=existingSecret"], "tls.existingSecret"),
+        (["tls.existingSecret=ours"], "tls.mode=existingSecret"),
+        (["auth.users[0].kind=Group"], "auth.mode=kubernetes"),
         (["reward.autoscaling.enabled=true", "reward.autoscaling.maxReplicas=1"], "maxReplicas"),
     ],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc.aio
 
-from services._server.auth import TokenInterceptor
+from services._server.auth import SharedToken, TokenInterceptor
 from services._server.errors import ErrorInterceptor
 from services.controller.book import RunBook
 from services.controller.decide import Action, Observed, Play
@@ -20,7 +20,7 @@ from services.controller.preparing import Prepared
 from services.controller.runs import Runs
 from services.controller.servicer import RunServicer
 from services.controller.store import RunStore
-from zeroloop.client.channel import open_channel
+from zeroloop.client.channel import Access, open_channel
 from zeroloop.client.controller import RunClient
 from zeroloop.controller.v1 import controller_pb2_grpc as stubs
 from zeroloop.core.runs import Endpoints, EventType
@@ -90,7 +90,9 @@ class Controller:
 @asynccontextmanager
 async def serving(folder: Path, *, resume: bool = False) -> AsyncGenerator[Controller]:
     """Serve the runs below `folder`."""
-    server = grpc.aio.server(interceptors=[TokenInterceptor(TOKEN), ErrorInterceptor()])
+    server = grpc.aio.server(
+        interceptors=[TokenInterceptor(SharedToken(TOKEN)), ErrorInterceptor()]
+    )
     made: Controller
 
     def make(book: RunBook, prepared: Prepared) -> RunPlatform:
@@ -104,7 +106,7 @@ async def serving(folder: Path, *, resume: bool = False) -> AsyncGenerator[Contr
 
     store = RunStore(folder)
     runs = Runs(store, make, lambda: datetime.now(UTC), active_max=1, tick_s=0.01)
-    stubs.add_RunServiceServicer_to_server(RunServicer(runs, TOKEN), server)
+    stubs.add_RunServiceServicer_to_server(RunServicer(runs, Access(TOKEN)), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     address = f"127.0.0.1:{port}"

@@ -17,6 +17,7 @@ from services.controller.rounds.engine import RoundEngine, missing_steps
 from services.controller.rounds.game import Game, Turn
 from services.controller.rounds.meter import Meter
 from services.controller.rounds.tracing import RoundTrace
+from zeroloop.client.channel import Access
 from zeroloop.client.token import read_token
 from zeroloop.core.runs import Endpoints, RunSpec
 
@@ -28,7 +29,9 @@ async def play(folder: Path) -> None:
     settings = settings_of(spec)
     endpoints = Endpoints(**asked["endpoints"])
     meter = Meter(time.monotonic)
-    async with connect(endpoints, settings.algorithm, read_token(folder / "token")) as connections:
+    async with connect(
+        endpoints, settings.algorithm, Access(read_token(folder / "token"))
+    ) as connections:
         game = Game(
             run=asked["run"],
             seed=7,

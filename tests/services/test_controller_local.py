@@ -18,7 +18,7 @@ from pathlib import Path
 import grpc.aio
 import pytest
 
-from services._server.auth import TokenInterceptor
+from services._server.auth import SharedToken, TokenInterceptor
 from services._server.errors import ErrorInterceptor
 from services.controller.book import RunBook
 from services.controller.platforms.base import RunPlatform
@@ -33,7 +33,7 @@ from services.controller.store import RunStore
 from tests.services.fake_trainer import DIES_IN_ROUND, ENDS_SAYING
 from tests.services.test_controller_processes import gone, is_alive, until
 from zeroloop.client.buffer import BufferClient
-from zeroloop.client.channel import open_channel
+from zeroloop.client.channel import Access, open_channel
 from zeroloop.client.controller import RunClient
 from zeroloop.client.token import ensure_token
 from zeroloop.controller.v1 import controller_pb2_grpc as stubs
@@ -121,8 +121,10 @@ async def machine(folder: Path, **environment: str) -> AsyncIterator[Machine]:
 
 @asynccontextmanager
 async def serving(here: Machine) -> AsyncIterator[RunClient]:
-    server = grpc.aio.server(interceptors=[TokenInterceptor(here.token), ErrorInterceptor()])
-    stubs.add_RunServiceServicer_to_server(RunServicer(here.runs, here.token), server)
+    server = grpc.aio.server(
+        interceptors=[TokenInterceptor(SharedToken(here.token)), ErrorInterceptor()]
+    )
+    stubs.add_RunServiceServicer_to_server(RunServicer(here.runs, Access(here.token)), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with open_channel(f"127.0.0.1:{port}", token=here.token) as channel:

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from services._server.auth import TokenInterceptor
+from services._server.auth import SharedToken, TokenInterceptor
 from services._server.errors import ErrorInterceptor
 from services.execution import metered
 from services.execution.metered import MeteredRunner
@@ -103,7 +103,9 @@ def runner() -> FakeRunner:
 
 @pytest.fixture
 async def address(runner: FakeRunner) -> AsyncIterator[str]:
-    server = grpc.aio.server(interceptors=[TokenInterceptor(TOKEN), ErrorInterceptor()])
+    server = grpc.aio.server(
+        interceptors=[TokenInterceptor(SharedToken(TOKEN)), ErrorInterceptor()]
+    )
     servicer = ExecutionServicer(MeteredRunner(runner, Isolation.GVISOR), CAPABILITIES)
     execution_pb2_grpc.add_ExecutionServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from services._server.auth import TokenInterceptor
+from services._server.auth import SharedToken, TokenInterceptor
 from services._server.errors import ErrorInterceptor
 from services.reward.domains.registry import DOMAINS
 from services.reward.runs import RetryPolicy
@@ -77,7 +77,9 @@ class FakeExecution(execution_pb2_grpc.ExecutionServiceServicer):
 
 
 async def serve(register: Any) -> tuple[grpc.aio.Server, str]:
-    server = grpc.aio.server(interceptors=[TokenInterceptor(TOKEN), ErrorInterceptor()])
+    server = grpc.aio.server(
+        interceptors=[TokenInterceptor(SharedToken(TOKEN)), ErrorInterceptor()]
+    )
     register(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

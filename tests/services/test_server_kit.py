@@ -6,7 +6,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services._server.auth import TokenInterceptor
+from services._server.auth import SharedToken, TokenInterceptor
 from services._server.errors import ErrorInterceptor
 from services._server.health import Health
 from zeroloop.client.channel import open_channel, translate_errors
@@ -47,7 +47,9 @@ class ScriptedServicer(execution_pb2_grpc.ExecutionServiceServicer):
 
 @pytest.fixture
 async def address() -> AsyncIterator[str]:
-    server = grpc.aio.server(interceptors=[TokenInterceptor(TOKEN), ErrorInterceptor()])
+    server = grpc.aio.server(
+        interceptors=[TokenInterceptor(SharedToken(TOKEN)), ErrorInterceptor()]
+    )
     execution_pb2_grpc.add_ExecutionServiceServicer_to_server(ScriptedServicer(), server)
     health = Health()
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)

@@ -36,7 +36,7 @@ spec:
     - name: grpc
       port: 50051
       targetPort: 50051
-      appProtocol: kubernetes.io/h2c
+      appProtocol: {{ ternary "kubernetes.io/h2c" "https" (eq .root.Values.tls.mode "insecure") }}
 {{- end -}}
 
 {{/* One pod may always go, so that a node can be drained. */}}

@@ -5,10 +5,13 @@ What pods have in common. Unless it says otherwise, everything here takes a dict
   values     the component's block of values
 */}}
 
-{{/* The pod's identity, rights and place. Also takes class, for its priority. */}}
+{{/*
+The pod's identity, rights and place. Also takes class, for its priority, and callsApi: false where
+it has another component's account and not its right to call the API server.
+*/}}
 {{- define "zeroloop.pod" -}}
 serviceAccountName: {{ include "zeroloop.serviceAccountName" . }}
-automountServiceAccountToken: {{ eq .component "controller" }}
+automountServiceAccountToken: {{ and (ne .callsApi false) (has .component (include "zeroloop.apiCallers" .root | fromYamlArray)) }}
 # An injected ZEROLOOP_BUFFER_PORT would look like one of our settings.
 enableServiceLinks: false
 {{- with .root.Values.global.imagePullSecrets }}
@@ -125,8 +128,12 @@ A later variable replaces an earlier one of the same name: settings, then the us
   value: 0.0.0.0
 - name: {{ $prefix }}PORT
   value: "50051"
-- name: {{ $prefix }}TOKEN_FILE
-  value: /etc/zeroloop/token/token
+- name: {{ $prefix }}HEALTH_PORT
+  value: "50052"
+{{ include "zeroloop.authEnv" . }}
+{{- with include "zeroloop.tlsEnv" . | fromYamlArray }}
+{{ toYaml . }}
+{{- end }}
 - name: {{ $prefix }}LOG_LEVEL
   value: {{ .root.Values.logLevel }}
 - name: {{ $prefix }}DRAIN_S
@@ -176,22 +183,23 @@ service.namespace={{ .root.Release.Namespace }},service.instance.id=$(POD_UID),
 {{- end -}}
 
 {{/*
-Health of a gRPC server, as its process sees itself. Until the start probe has succeeded once
+Health of a gRPC server, as its process sees itself, on the port where the kubelet needs neither
+token nor certificate. Until the start probe has succeeded once
 the others are not made.
 */}}
 {{- define "zeroloop.probes" -}}
 startupProbe:
-  grpc: {port: 50051}
+  grpc: {port: 50052}
   periodSeconds: 2
   timeoutSeconds: 5
   failureThreshold: {{ div (int .values.startSeconds) 2 }}
 readinessProbe:
-  grpc: {port: 50051}
+  grpc: {port: 50052}
   periodSeconds: 5
   timeoutSeconds: 5
   failureThreshold: 2
 livenessProbe:
-  grpc: {port: 50051}
+  grpc: {port: 50052}
   periodSeconds: 20
   timeoutSeconds: 10
   failureThreshold: {{ max 3 (div (int .values.unhealthySeconds) 20) }}
@@ -202,14 +210,9 @@ livenessProbe:
 - name: tmp
   emptyDir:
     sizeLimit: {{ .values.tmpSize }}
-- name: token
-  secret:
-    secretName: {{ include "zeroloop.tokenSecret" .root }}
-    # Its owner is root, which execution runs as; others read it through the group, fsGroup.
-    defaultMode: {{ ternary "0400" "0440" (eq .component "execution") }}
-    items:
-      - key: {{ ternary .root.Values.auth.existingSecretKey "token" (not (empty .root.Values.auth.existingSecret)) }}
-        path: token
+{{- with include "zeroloop.securityVolumes" . | fromYamlArray }}
+{{ toYaml . }}
+{{- end }}
 {{- with .values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
@@ -218,9 +221,9 @@ livenessProbe:
 {{- define "zeroloop.volumeMounts" -}}
 - name: tmp
   mountPath: /tmp
-- name: token
-  mountPath: /etc/zeroloop/token
-  readOnly: true
+{{- with include "zeroloop.securityMounts" . | fromYamlArray }}
+{{ toYaml . }}
+{{- end }}
 {{- with .values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}

@@ -17,6 +17,15 @@
 {{- if and .Values.postgresql.enabled .Values.database.existingSecret -}}
 {{- $problems = append $problems "there would be two databases: with database.existingSecret set postgresql.enabled=false" -}}
 {{- end -}}
+{{- if and (eq .Values.tls.mode "existingSecret") (not .Values.tls.existingSecret) -}}
+{{- $problems = append $problems "tls.mode is existingSecret: set tls.existingSecret to a Secret with tls.crt, tls.key and ca.crt, or choose another mode" -}}
+{{- end -}}
+{{- if and .Values.tls.existingSecret (ne .Values.tls.mode "existingSecret") -}}
+{{- $problems = append $problems (printf "tls.existingSecret is set but tls.mode is %s: set tls.mode=existingSecret" .Values.tls.mode) -}}
+{{- end -}}
+{{- if and .Values.auth.users (ne .Values.auth.mode "kubernetes") -}}
+{{- $problems = append $problems "auth.users are for auth.mode=kubernetes; with a shared token whoever has it may do anything" -}}
+{{- end -}}
 {{- range $name := list "reward" "execution" -}}
 {{- $scaling := (get $.Values $name).autoscaling -}}
 {{- if and $scaling.enabled (gt (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import grpc
 import grpc.aio
 
+from zeroloop.client.tls import Tls
+from zeroloop.client.token import Token
 from zeroloop.status import error_of
 
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
@@ -57,11 +60,13 @@ _OPTIONS: list[tuple[str, Any]] = [
 class _Bearer:
     """Adds the bearer token to a call's metadata."""
 
-    def __init__(self, token: str) -> None:
-        self._entry = ("authorization", f"Bearer {token}")
+    def __init__(self, token: Token) -> None:
+        self._token = token
 
     def add_to(self, details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
-        metadata = grpc.aio.Metadata(*(details.metadata or ()), self._entry)
+        token = self._token if isinstance(self._token, str) else self._token()
+        entry = ("authorization", f"Bearer {token}")
+        metadata = grpc.aio.Metadata(*(details.metadata or ()), entry)
         return grpc.aio.ClientCallDetails(
             details.method,
             details.timeout,
@@ -103,20 +108,50 @@ class _StreamStream(_Bearer, grpc.aio.StreamStreamClientInterceptor):
 def open_channel(
     target: str,
     *,
-    token: str | None = None,
+    token: Token | None = None,
+    tls: Tls | None = None,
     interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
 ) -> grpc.aio.Channel:
     """Open a channel to `target`, for instance `127.0.0.1:7070` or `dns:///buffer:443`.
 
     Nothing is sent before the first call. Close it with `await channel.close()` or use it
     in `async with`. `interceptors` run before authentication, so that tracing sees the call.
+
+    Args:
+        target: gRPC's name of a service.
+        token: Presented with every call.
+        tls: How the service is checked; None: the network is trusted.
+        interceptors: Of the caller.
     """
     chain: list[grpc.aio.ClientInterceptor] = list(interceptors)
     if token is not None:
         chain += [
             shape(token) for shape in (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)
         ]
-    return grpc.aio.insecure_channel(target, options=_OPTIONS, interceptors=chain)
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options=_OPTIONS, interceptors=chain)
+    name = [("grpc.ssl_target_name_override", tls.server_name)] if tls.server_name else []
+    return grpc.aio.secure_channel(
+        target, tls.credentials(), options=[*_OPTIONS, *name], interceptors=chain
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a caller shows to services, and how it checks them."""
+
+    token: Token | None = None
+    tls: Tls | None = None
+
+    def by_address(self, server_name: str) -> "Access":
+        """The same for a service that is called by its address: its certificate has this name."""
+        return replace(self, tls=self.tls and replace(self.tls, server_name=server_name))
+
+    def channel(
+        self, target: str, interceptors: Sequence[grpc.aio.ClientInterceptor] = ()
+    ) -> grpc.aio.Channel:
+        """Open a channel with it, see `open_channel`."""
+        return open_channel(target, token=self.token, tls=self.tls, interceptors=interceptors)
 
 
 @contextmanager

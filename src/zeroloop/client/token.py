@@ -8,10 +8,14 @@ uses the machine can not read it: reading it is what makes a caller this user.
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 from zeroloop.errors import AuthError
+
+Token: TypeAlias = str | Callable[[], str]
+"""A token, or what returns the one to present now."""
 
 TOKEN_BYTES = 32
 """Entropy of a token that this module makes."""
@@ -105,6 +109,33 @@ def read_token(path: Path, *, private: bool = False) -> str:
     if not text:
         raise AuthError(f"token file {path} is empty. Remove it: rm {path}")
     return text
+
+
+class TokenFile:
+    """The token in a file, read again whenever the file changes: a cluster renews its tokens."""
+
+    def __init__(self, path: Path) -> None:
+        """Read it for the first time.
+
+        Raises:
+            AuthError: It is missing, empty or open to others.
+        """
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+        self._token = ""
+        self()
+
+    def __call__(self) -> str:
+        """Return the token as it is now."""
+        try:
+            status = self._path.stat()
+        except OSError as error:
+            raise AuthError(f"token file {self._path} cannot be read: {error.strerror}") from error
+        # Projected files are replaced whole, so a new one is another inode.
+        found = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if found != self._seen:
+            self._token, self._seen = read_token(self._path), found
+        return self._token
 
 
 def _create(path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import grpc.aio
 
-from services._server.auth import TokenInterceptor
+from services._server.auth import SharedToken, TokenInterceptor
 from services._server.errors import ErrorInterceptor
 from tests.unit.sdk.recorded_run import RecordedRun, recorded_run
 from zeroloop.buffer.v1 import buffer_pb2 as bpb
@@ -66,7 +66,9 @@ class FakePlatform:
         future.result(10)
 
     async def _start(self) -> None:
-        server = grpc.aio.server(interceptors=[TokenInterceptor(TOKEN), ErrorInterceptor()])
+        server = grpc.aio.server(
+            interceptors=[TokenInterceptor(SharedToken(TOKEN)), ErrorInterceptor()]
+        )
         cgrpc.add_RunServiceServicer_to_server(self.controller, server)
         bgrpc.add_TaskServiceServicer_to_server(FakeTasks(self.recorded), server)
         bgrpc.add_RoundServiceServicer_to_server(FakeRounds(self.recorded), server)

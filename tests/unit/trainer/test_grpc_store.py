@@ -11,6 +11,7 @@ from tests.unit.trainer.served_store import ServedStore, serve
 from trainer.grpc_store import GrpcStore
 from trainer.stopping import StopRequest
 from trainer.store import MemoryStore
+from zeroloop.client.channel import Access
 from zeroloop.core.batches import Weights
 from zeroloop.errors import (
     AlreadyExistsError,
@@ -40,7 +41,7 @@ def connected(
     target: str, stop: StopRequest, *, lease_s: float = 60.0, unavailable_s: float = 0.0
 ) -> Iterator[GrpcStore]:
     store = GrpcStore(
-        "r", target, "secret", stop=stop, lease_s=lease_s, unavailable_s=unavailable_s
+        "r", target, Access("secret"), stop=stop, lease_s=lease_s, unavailable_s=unavailable_s
     )
     yield store
     store.close()

@@ -41,6 +41,11 @@ An edge counts if both its ends are installed.
 {{- $rules = append $rules (include "zeroloop.rule" (dict "root" $.root "peer" .from "direction" "from" "edge" .) | fromYaml) -}}
 {{- end -}}
 {{- end -}}
+{{- if has .component (list "controller" "buffer" "reward" "execution" "inference") -}}
+{{- $health := dict "ports" (list (dict "protocol" "TCP" "port" 50052)) -}}
+{{- with .root.Values.networkPolicy.nodes }}{{ $_ := set $health "from" . }}{{ end -}}
+{{- $rules = append $rules $health -}}
+{{- end -}}
 {{- if eq .component "controller" -}}
 {{- $clients := dict "ports" (list (dict "protocol" "TCP" "port" 50051)) -}}
 {{- with .root.Values.networkPolicy.clients }}{{ $_ := set $clients "from" . }}{{ end -}}
@@ -86,7 +91,7 @@ ports:
 {{- $rules = append $rules $otlp -}}
 {{- end -}}
 {{- end -}}
-{{- if eq .component "controller" -}}
+{{- if has .component (include "zeroloop.apiCallers" .root | fromYamlArray) -}}
 {{- $api := dict "ports" (list (dict "protocol" "TCP" "port" 443) (dict "protocol" "TCP" "port" 6443)) -}}
 {{- with $policy.apiServer }}{{ $_ := set $api "to" . }}{{ end -}}
 {{- $rules = append $rules $api -}}

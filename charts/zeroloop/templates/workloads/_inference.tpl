@@ -17,6 +17,7 @@ spec:
       securityContext: {{- include "zeroloop.containerSecurityContext" $ctx | nindent 8 }}
       ports:
         - {name: grpc, containerPort: 50051}
+        - {name: health, containerPort: 50052}
       env: {{- include "zeroloop.env" $ctx | nindent 8 }}
       resources: {{- include "zeroloop.acceleratedResources" $ctx | nindent 8 }}
       {{- include "zeroloop.probes" $ctx | nindent 6 }}

@@ -5,7 +5,7 @@
   (dict "name" "ZEROLOOP_TRAINER__TOKEN_FILE" "value" "/etc/zeroloop/token/token")
   (dict "name" "ZEROLOOP_TRAINER__LOG_LEVEL" "value" .Values.logLevel)
 -}}
-{{- $_ := set $ctx "own" (concat $own (include "zeroloop.engineEnv" $ctx | fromYamlArray)) -}}
+{{- $_ := set $ctx "own" (concat $own (include "zeroloop.tlsEnv" $ctx | fromYamlArray) (include "zeroloop.engineEnv" $ctx | fromYamlArray)) -}}
 metadata:
   labels: {{- include "zeroloop.podLabels" $ctx | nindent 4 }}
   {{- with include "zeroloop.podAnnotations" $ctx }}

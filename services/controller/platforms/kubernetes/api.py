@@ -4,7 +4,6 @@ Objects are what the API server says, as JSON. The official client does transpor
 authentication; its typed models would only be taken apart again.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -12,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import aiohttp
-from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client import ApiClient
 
+from services._server.cluster import cluster_client
 from zeroloop.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
@@ -226,12 +225,7 @@ class Api:
 @asynccontextmanager
 async def connect(namespace: str, kubeconfig: str = "") -> AsyncGenerator[Api]:
     """Open the API with this pod's service account, or as a kubeconfig file says."""
-    settings = Configuration()
-    if kubeconfig:
-        await config.load_kube_config(kubeconfig, client_configuration=settings)
-    else:
-        await asyncio.to_thread(config.load_incluster_config, settings)
-    async with ApiClient(settings) as client:
+    async with cluster_client(kubeconfig) as client:
         yield Api(client, namespace)
 
 

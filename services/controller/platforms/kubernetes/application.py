@@ -5,8 +5,9 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
+from services._server.cluster import own_namespace
+from services._server.transport import access
 from services.controller.book import RunBook
 from services.controller.config import ControllerSettings
 from services.controller.platforms.base import RunPlatform
@@ -23,7 +24,7 @@ from services.controller.preparing import Prepared
 from services.controller.run_spans import RunSpans
 from services.controller.runs import Runs
 from services.controller.store import RunStore
-from zeroloop.client.token import read_token
+from zeroloop.client.channel import Access
 from zeroloop.errors import ConfigError, UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -31,14 +32,12 @@ logger = logging.getLogger(__name__)
 LEADER = "zeroloop.dev/leader"
 RETRY_S = 1.0
 
-_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-
 
 @asynccontextmanager
 async def runs_of_namespace(
     settings: ControllerSettings, spans: RunSpans
-) -> AsyncGenerator[tuple[Runs, str]]:
-    """The runs of one namespace and the token of the platform.
+) -> AsyncGenerator[tuple[Runs, Access]]:
+    """The runs of one namespace, and the access to their services.
 
     They are played from the moment that this controller leads. If it does not lead any more
     the block is left with `LostError`: nothing may go on in its name.
@@ -46,9 +45,9 @@ async def runs_of_namespace(
     _require(settings)
     assert settings.token_file is not None
     assert settings.pod_templates is not None
-    token = read_token(settings.token_file)
+    to_services = access(settings)
     templates = read_templates(settings.pod_templates)
-    namespace = settings.namespace or _NAMESPACE_FILE.read_text("utf-8").strip()
+    namespace = settings.namespace or own_namespace()
     kubeconfig = str(settings.kubeconfig or "")
     async with cluster.connect(namespace, kubeconfig) as api:
         around = Surroundings(
@@ -58,7 +57,8 @@ async def runs_of_namespace(
             buffer=settings.buffer_target,
             reward=settings.reward_target,
             execution=settings.execution_target,
-            token=token,
+            access=to_services,
+            to_execution=access(settings, settings.execution_token_file),
             token_file=settings.token_file,
             spans=spans,
         )
@@ -82,7 +82,7 @@ async def runs_of_namespace(
                 ),
             ]
             try:
-                yield runs, token
+                yield runs, to_services
             finally:
                 await runs.close()
                 await store.close()

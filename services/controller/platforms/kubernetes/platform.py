@@ -35,13 +35,14 @@ from services.controller.platforms.kubernetes.trainer import KubernetesTrainer
 from services.controller.platforms.kubernetes.workloads import (
     Belonging,
     engine_deployment,
+    engine_name,
     training_job,
 )
 from services.controller.platforms.observing import first_of, observed, unknown
 from services.controller.player import Player
 from services.controller.preparing import Prepared
 from services.controller.run_spans import RunSpans
-from zeroloop.client.channel import open_channel
+from zeroloop.client.channel import Access
 from zeroloop.core.batches import Weights
 from zeroloop.core.runs import ConditionType, Endpoints, EventType
 from zeroloop.errors import FailedPreconditionError, NotFoundError, UnavailableError
@@ -78,9 +79,12 @@ class Surroundings:
     execution: str
     """gRPC targets."""
 
-    token: str
+    access: Access
+    """To the services, and to every replica."""
+
+    to_execution: Access
     token_file: Path
-    """Where pods find the same token."""
+    """Where trainers find the token that they present."""
 
     spans: RunSpans
 
@@ -250,8 +254,9 @@ class KubernetesPlatform:
                 connect(
                     self.endpoints,
                     self._prepared.settings.algorithm,
-                    self._around.token,
-                    self._engines.replicas,
+                    self._around.access,
+                    to_execution=self._around.to_execution,
+                    replicas=self._engines.replicas,
                 )
             )
             model = await connections.inference.get_model()
@@ -271,8 +276,10 @@ class KubernetesPlatform:
         )
 
     def _channel(self, target: str) -> grpc.aio.Channel:
-        interceptors = telemetry.client_interceptors()
-        return open_channel(target, token=self._around.token, interceptors=interceptors)
+        """To one replica, by the address of its pod."""
+        service = f"{engine_name(self._belonging.run)}.{self._around.api.namespace}.svc"
+        shown = self._around.access.by_address(service)
+        return shown.channel(target, telemetry.client_interceptors())
 
     def _trainer_arguments(self) -> Sequence[str]:
         flags = trainer_flags(

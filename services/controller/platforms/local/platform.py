@@ -31,7 +31,7 @@ from services.controller.player import Player
 from services.controller.rounds.game import HeldOut
 from services.controller.run_spans import RunSpans
 from zeroloop.client.buffer import BufferClient
-from zeroloop.client.channel import open_channel
+from zeroloop.client.channel import Access
 from zeroloop.client.token import read_token
 from zeroloop.core import figures
 from zeroloop.core.batches import Weights
@@ -162,8 +162,8 @@ class LocalPlatform:
             await self._connect(self._services)
 
     async def _connect(self, services: LocalServices) -> None:
-        token = read_token(self._commands.token_file)
-        opened = connect(services.endpoints, self._settings.algorithm, token)
+        access = Access(read_token(self._commands.token_file))
+        opened = connect(services.endpoints, self._settings.algorithm, access)
         connections = await self._stack.enter_async_context(opened)
         model = await connections.inference.get_model()
         self._player = Player(
@@ -189,8 +189,8 @@ class LocalPlatform:
         run = self._book.run
         if not run.status.weights_version:
             return None
-        token = read_token(self._commands.token_file)
-        async with open_channel(await buffer.listening(), token=token) as channel:
+        access = Access(read_token(self._commands.token_file))
+        async with access.channel(await buffer.listening()) as channel:
             weights = BufferClient(channel).weights
             with contextlib.suppress(NotFoundError):  # the database was removed
                 return await weights.get(run.name, run.status.weights_version)
