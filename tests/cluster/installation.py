@@ -11,15 +11,21 @@ from typing import Any
 
 import yaml
 
+import zeroloop
 from tests.cluster import checkout, images
 from tests.cluster.cluster import Cluster
 from tests.cluster.configuration import NODE
+from zeroloop._switchboard import Switchboard
+from zeroloop.client.channel import Access
+from zeroloop.client.tls import Tls
+from zeroloop.core.runs import Endpoints
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/zeroloop"
 VALUES = ROOT / "deploy/values/cpu.yaml"
 RELEASE = "zeroloop"
 MODEL = "/app/models/seedling"
+LEADER = "zeroloop.dev/leader"
 INSTALL_S = 240
 PLAYED_S = 900
 """Three rounds with two replicas and two ranks, on two busy cores."""
@@ -98,15 +104,35 @@ class Installation:
         """gRPC target of one ready pod of a component; pods are reachable from the host."""
         selector = f"--selector=app.kubernetes.io/component={component}"
         for pod in self.get("pods", selector)["items"]:
+            if component == "controller" and LEADER not in pod["metadata"]["labels"]:
+                continue
             conditions = {c["type"]: c["status"] for c in pod["status"].get("conditions", ())}
             if conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]:
                 return f"{pod['status']['podIP']}:50051"
         raise AssertionError(f"no pod of {component} is ready\n{self.account()}")
 
-    def token(self) -> str:
-        """The token of the platform."""
-        secret = self.get("secret", f"{RELEASE}-token")
-        return base64.b64decode(secret["data"]["token"]).decode()
+    def client(
+        self, component: str = "controller", *, token: str = "", access: Access | None = None
+    ) -> zeroloop.aio.Client:
+        """A client of one ready pod, by its address, as another service would be."""
+        shown = access or Access(token or self.secret("token", "token").decode(), self.tls())
+        target = self.address_of(component)
+        if component == "controller":
+            return zeroloop.aio.Client(Switchboard(shown, controller=target))
+        return zeroloop.aio.Client(Switchboard(shown, endpoints=Endpoints(**{component: target})))
+
+    def tls(self) -> Tls:
+        """What services show each other and check each other with."""
+        folder = self.folder / "tls"
+        folder.mkdir(exist_ok=True)
+        for name in ("ca.crt", "tls.crt", "tls.key"):
+            (folder / name).write_bytes(self.secret("tls", name))
+        names = f"{RELEASE}-controller.{self.namespace}.svc"
+        return Tls(folder / "ca.crt", folder / "tls.crt", folder / "tls.key", names)
+
+    def secret(self, name: str, key: str) -> bytes:
+        """One value of a Secret of the release."""
+        return base64.b64decode(self.get("secret", f"{RELEASE}-{name}")["data"][key])
 
     def leader(self) -> str:
         """The pod of the controller that leads."""

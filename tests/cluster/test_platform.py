@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-import zeroloop
 from tests.cluster import installation
 from tests.cluster.cluster import Cluster
 from tests.cluster.collector import Collector, collecting
@@ -19,7 +18,6 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.installation import RELEASE, Installation, until
 from zeroloop.core import figures
 from zeroloop.core.rounds import RoundState
-from zeroloop.core.runs import Endpoints
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -183,8 +181,7 @@ async def test_suspended_it_holds_nothing_and_goes_on_after_a_rollback(
     run = "paused"
     installed.create_run(run, 2, settings=SMALL)
     installed.wait_for(run, lambda status: status.get("currentRound", 0) >= 1)
-    leader = installed.get("pod", installed.leader())["status"]["podIP"]
-    async with zeroloop.aio.connect(f"{leader}:50051", installed.token()) as client:
+    async with installed.client() as client:
         await client.runs.suspend(run)
     assert installed.get("spr", run)["spec"]["suspend"], "the API writes the object"
     installed.wait_for(run, lambda status: status.get("phase") == "Suspended")
@@ -233,8 +230,7 @@ def resource_of(reference: dict[str, str]) -> str:
 
 async def once_each(installed: Installation, run: str, rounds: int) -> None:
     """Every round is trained, once, and nothing is in two of them."""
-    endpoints = Endpoints(buffer=installed.address_of("buffer"))
-    async with zeroloop.aio.connect_services(endpoints, installed.token()) as client:
+    async with installed.client("buffer") as client:
         played = await client.rounds.list(run=run)
         assert [known.round for known in played] == list(range(rounds + 1))
         assert all(known.state is RoundState.TRAINED for known in played[1:])
