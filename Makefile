@@ -14,6 +14,7 @@ STAMP := .venv/.lock-installed
 PYTEST := $(PY) -m pytest -q
 ROUNDS ?= 14
 RUN ?=
+CLUSTER_TESTS ?= tests/cluster
 
 .PHONY: help setup demo learn test test-unit test-services test-chart test-engine test-hostile test-cluster cluster cluster-down bench lint format check protos settings-reference lock seedling images clean
 
@@ -57,7 +58,7 @@ test-hostile: setup ## Hostile programs against the real sandbox.
 test-cluster: setup ## Real Kubernetes on this machine (root; the first time builds it).
 	@$(PY) -m tests.cluster build
 	@$(PY) -m tests.cluster images --build-only
-	$(PYTEST) --timeout 600 tests/cluster
+	$(PYTEST) --timeout 600 $(CLUSTER_TESTS)
 
 cluster: setup ## Start that Kubernetes and leave it running.
 	@$(PY) -m tests.cluster up

@@ -11,6 +11,7 @@
   python -m tests.cluster status          whether it runs, where, and how much memory it takes
   python -m tests.cluster down            stop it; safe at any time, and twice
   python -m tests.cluster build           only build; `build kserve-manager` for that one too
+  python -m tests.cluster check           whether this machine can do all that; says what is missing
 
 `make cluster` and `make cluster-down` are `up` and `down`. Needs root; says what else is missing.
 Programs are cached below $ZEROLOOP_CACHE (~/.cache/zeroloop). docs/how-to/cluster.md says more.
@@ -24,7 +25,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.cluster import image, images, installation, processes, start, stop
+from tests.cluster import builder, host, image, images, installation, processes, start, stop
 from tests.cluster.cluster import Cluster, of_folder
 from tests.cluster.errors import ClusterError
 from tests.cluster.folder import Folder
@@ -140,6 +141,14 @@ def _build(options: argparse.Namespace, folder: Folder, cache: Path) -> int:
     return 0
 
 
+def _check(options: argparse.Namespace, folder: Folder, cache: Path) -> int:
+    host.check()
+    builder.check_host()
+    if missing := build.missing(catalog.CLUSTER, cache):
+        _say(f"to be built first: {', '.join(missing)}")
+    return 0
+
+
 def _running(folder: Folder) -> Cluster:
     if not stop.running(folder):
         raise ClusterError(f"none runs in {folder.path}; start it: make cluster")
@@ -166,7 +175,8 @@ def _parser() -> argparse.ArgumentParser:
         "--folder", type=Path, help="where it lives; another folder is another cluster"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, do in (("up", _up), ("install", _install), ("status", _status), ("down", _down)):
+    plain = {"up": _up, "install": _install, "status": _status, "down": _down, "check": _check}
+    for name, do in plain.items():
         commands.add_parser(name).set_defaults(do=do)
     run = commands.add_parser("run")
     run.add_argument("command", nargs=argparse.REMAINDER)
