@@ -23,12 +23,16 @@ class Pace:
     rounds: int
     rounds_s: deque[float] = field(default_factory=lambda: deque[float](maxlen=ROUNDS_REMEMBERED))
     evaluation_s: float = 0.0
-    began_s: float = 0.0
+    began_s: float = field(init=False)
     round: int = 0
+
+    def __post_init__(self) -> None:
+        # A run that is taken up again may be at the end of a round that began elsewhere.
+        self.began_s = self.clock()
 
     def begin(self, round_index: int) -> None:
         """A round begins."""
-        if round_index != self.round or not self.began_s:
+        if round_index != self.round:
             self.round, self.began_s = round_index, self.clock()
 
     def end(self) -> float:

@@ -31,6 +31,13 @@ def test_the_time_left_follows_from_the_rounds_before_and_the_evaluation() -> No
     assert pace.remaining_s() == pytest.approx(20 + 7 * 30 + 20)
 
 
+def test_a_round_that_began_before_this_process_is_timed_from_its_start() -> None:
+    clock = Clock()
+    pace = Pace(clock, rounds=10)
+    clock.now_s += 3
+    assert pace.end() == 3
+
+
 def test_beginning_the_same_round_again_does_not_start_its_clock_anew() -> None:
     clock = Clock()
     pace = Pace(clock, rounds=2)
