@@ -34,12 +34,15 @@ from services._server.tracing import TracingInterceptor
 from services._server.transport import health_port, listen
 from zeroloop.client.channel import MESSAGE_BYTES_MAX
 from zeroloop.client.token import service_token
-from zeroloop.errors import ConfigError
+from zeroloop.errors import ConfigError, ZeroloopError
 
 Application = Callable[[S, grpc.aio.Server, Health], AbstractAsyncContextManager[Any]]
 
 EXIT_CONFIG = 64
 """A setting or input is wrong; starting again cannot help."""
+
+EXIT_LOST = 1
+"""Something that the service cannot do without is gone; starting again may help."""
 
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
@@ -65,9 +68,23 @@ def run_service(service: str, kind: type[S], application: Application[S]) -> int
     except ConfigError as error:
         print(f"zeroloop {service}: {error}", file=sys.stderr)
         return EXIT_CONFIG
+    except (ZeroloopError, ExceptionGroup) as error:
+        lost = _leaves(error)
+        if not all(isinstance(leaf, ZeroloopError) for leaf in lost):
+            raise
+        print(f"zeroloop {service}: {'; '.join(map(str, lost))}", file=sys.stderr)
+        return EXIT_LOST
     finally:
         telemetry.shutdown()
     return 0
+
+
+def _leaves(error: Exception) -> list[Exception]:
+    """What a group of errors consists of; tasks that fail together come as one."""
+    if isinstance(error, ExceptionGroup):
+        group = cast("ExceptionGroup[Exception]", error)
+        return [leaf for one in group.exceptions for leaf in _leaves(one)]
+    return [error]
 
 
 class _Registrar:
@@ -116,6 +133,8 @@ async def _serve(service: str, settings: S, application: Application[S]) -> None
             ],
             options=_OPTIONS,
         )
+        # However this ends: a server that outlives its event loop takes the process down with it.
+        stack.push_async_callback(server.stop, None)
         health = Health()
         health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
         registrar = _Registrar(server)

@@ -28,7 +28,7 @@ GIVE_UP_S = 10.0
 """Without a renewal for so long the holder stops: before `LEASE_S`, whatever the clocks say."""
 
 
-class LostError(Exception):
+class LostError(UnavailableError):
     """The lease could not be kept; nothing may be done in its name any more."""
 
 
