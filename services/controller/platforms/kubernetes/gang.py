@@ -1,0 +1,56 @@
+"""Pods of a Job that only work together hold GPUs together, or none.
+
+Kubernetes places pods one by one. Without a queue (Kueue) a Job of four could hold three nodes for
+ever and keep a smaller one from running, and two such Jobs could wait for each other. So a Job that
+is placed in part for too long is suspended, which takes its pods away, and taken up again later.
+Values in, values out; the times are in the objects, so nothing has to be remembered.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from services.controller.platforms.kubernetes.api import Object
+
+QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
+
+SPLIT_MAX: Final = timedelta(seconds=120)
+"""How long some pods may hold their nodes while others find none: autoscalers need some time."""
+
+REST: Final = timedelta(seconds=120)
+"""How long a Job that was in part on nodes leaves them to others."""
+
+
+class Gang(StrEnum):
+    """What to do with a Job's pods."""
+
+    LEAVE = "leave"
+    LET_GO = "let_go"
+    """Some hold nodes in vain: suspend the Job."""
+
+    TAKE_UP = "take_up"
+    """It has rested."""
+
+
+def judge(job: Object, pods: Sequence[Object], now: datetime) -> Gang:
+    """Look at a Job that has not ended. One with a queue is left to the queue."""
+    if QUEUE_LABEL in job["metadata"].get("labels", {}):
+        return Gang.LEAVE
+    if job["spec"].get("suspend"):
+        since = _since(job.get("status") or {}, "Suspended", "True")
+        rested = since is not None and now - since >= REST
+        return Gang.TAKE_UP if rested else Gang.LEAVE
+    holding = [pod for pod in pods if pod["spec"].get("nodeName")]
+    waits = [_since(pod.get("status") or {}, "PodScheduled", "False") for pod in pods]
+    split = [since for since in waits if since is not None]
+    if holding and split and now - min(split) >= SPLIT_MAX:
+        return Gang.LET_GO
+    return Gang.LEAVE
+
+
+def _since(status: Object, condition: str, value: str) -> datetime | None:
+    for found in status.get("conditions") or ():
+        if found["type"] == condition and found["status"] == value:
+            return datetime.fromisoformat(found["lastTransitionTime"])
+    return None
