@@ -66,7 +66,8 @@ class TrainerSettings(BaseSettings):
     """Folder of the checkpoints; on several nodes all of them must share it."""
 
     last_round: int = Field(default=0, ge=0)
-    """Exit 0 once this round is trained and published; 0 trains until told to stop."""
+    """Exit 0 once this round is trained, published, acknowledged and in a checkpoint; 0 trains
+    until told to stop."""
 
     # ---- the objective (docs/reference/algorithm.md 7)
 

@@ -16,9 +16,11 @@ from typing import Any, TypeVar
 
 from services._server.telemetry import client_interceptors
 from trainer.stopping import StopRequest
+from zeroloop.client.buffer import RoundClient
 from zeroloop.client.channel import Access
 from zeroloop.client.training import BatchClient, WeightsClient
 from zeroloop.core.batches import Batch, BatchSequence, LeasedBatch, Weights
+from zeroloop.core.rounds import RoundState
 from zeroloop.errors import (
     FailedPreconditionError,
     NotFoundError,
@@ -64,6 +66,7 @@ class GrpcStore:
         self._thread.start()
         self._channel = self._wait(self._open())
         self._batches = BatchClient(self._channel)
+        self._rounds = RoundClient(self._channel)
         self._weights = WeightsClient(self._channel)
         stop.wakes(lambda: self._loop.call_soon_threadsafe(self._stopping.set))
 
@@ -99,6 +102,13 @@ class GrpcStore:
 
     def ack(self, lease_token: str, metrics: Mapping[str, float]) -> None:
         self._call(lambda: self._batches.ack(lease_token, metrics=metrics))
+
+    def trained(self, round_index: int) -> bool:
+        try:
+            found = self._call(lambda: self._rounds.get(self._run, round_index))
+        except NotFoundError:
+            return False
+        return found.state is RoundState.TRAINED
 
     def registered(self, version: int) -> Weights | None:
         try:

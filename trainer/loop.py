@@ -140,16 +140,10 @@ class Trainer:
 
     def _decide(self, store: Store) -> Order:
         applied, last = self._progress.round, self._schedule.last_round
-        if last and applied >= last and store.registered(applied) is not None:
-            # It may still wait for its acknowledgement, if a crash came between.
-            leased = store.lease(wait_s=0)
-            if leased is not None and leased.batch.round > last:
-                store.release(leased.lease_token)
-                leased = None
-            if leased is None:
-                return Finish(ExitCode.DONE)
-        else:
-            leased = store.lease(wait_s=self._schedule.poll_s)
+        # Who was killed before it acknowledged that round may hold its lease for a while.
+        if last and applied >= last and store.trained(last):
+            return Finish(ExitCode.DONE)
+        leased = store.lease(wait_s=self._schedule.poll_s)
         if leased is None:
             return Wait()
         if leased.batch.round < applied:

@@ -46,6 +46,10 @@ class Store(Protocol):
         """
         ...
 
+    def trained(self, round_index: int) -> bool:
+        """Whether the batch of a round is acknowledged."""
+        ...
+
     def registered(self, version: int) -> Weights | None:
         """Return a version of the weights, if it is registered."""
         ...
@@ -108,6 +112,9 @@ class MemoryStore:
             raise FailedPreconditionError(f"the weights of round {round_index} are not published")
         self.metrics.setdefault(round_index, metrics)
         self.acks.append(round_index)
+
+    def trained(self, round_index: int) -> bool:
+        return round_index in self.metrics
 
     def registered(self, version: int) -> Weights | None:
         return self.weights.get(version)

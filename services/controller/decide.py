@@ -26,6 +26,8 @@ class Trainer(StrEnum):
     """State of the newest attempt to train."""
 
     ABSENT = "absent"
+    """None was started, or the newest one has done what it was started for."""
+
     RUNNING = "running"
     FAILED = "failed"
     """It ended and may be started again: it goes on from its checkpoint."""
@@ -77,6 +79,10 @@ class Spec:
     evaluate: bool = True
     """Whether there are held-out tasks to evaluate on."""
 
+    rounds_per_job: int = 0
+    """Rounds of a segment: the trainer ends with each and begins the next one only when a batch
+    waits for it. 0: there is one segment, without an end."""
+
     trainer_failures_max: int = 5
     """Attempts that may fail per round. More is not bad luck but a bug or a full disk."""
 
@@ -101,6 +107,8 @@ class EnsureTrainer:
     """A trainer works on this run; the attempt is part of its identity."""
 
     attempt: int
+    last_round: int = 0
+    """It ends well once this round is trained; 0: it goes on until it is told to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +185,8 @@ def _play(observed: Observed, spec: Spec) -> list[Action]:
     # A trainer that died while a round is played is started again at once: loading takes long.
     # That it fails again is no reason to stop playing, because the batch can wait.
     play = Play(observed.round_index, observed.steps_missing[0])
-    start = observed.trainer in (Trainer.ABSENT, Trainer.FAILED)
+    # In segments none is wanted before there is a batch: others use its devices meanwhile.
+    start = observed.trainer in (Trainer.ABSENT, Trainer.FAILED) and not spec.rounds_per_job
     if start and observed.trainer_failures <= spec.trainer_failures_max:
         return [EnsureTrainer(observed.trainer_failures), play]
     return [play]
@@ -190,7 +199,16 @@ def _train(observed: Observed, spec: Spec) -> list[Action]:
         return [Halt(Reason.TRAINING_FAILED, message)]
     if observed.trainer is Trainer.RUNNING:
         return [AwaitWeights(version)]
-    return [EnsureTrainer(failures), AwaitWeights(version)]
+    return [EnsureTrainer(failures, _last_round(version, spec)), AwaitWeights(version)]
+
+
+def _last_round(round_index: int, spec: Spec) -> int:
+    """Of the segment that a round is in. It follows from the round alone, so that a trainer
+    that is started again for a segment ends where the first one would have."""
+    if not spec.rounds_per_job:
+        return 0
+    segment = (round_index - 1) // spec.rounds_per_job
+    return min((segment + 1) * spec.rounds_per_job, spec.rounds)
 
 
 def _roll(observed: Observed) -> list[Action]:

@@ -82,6 +82,11 @@ class Training(_Section):
     ranks: int = Field(default=1, ge=1, le=training.RANKS_MAX)
     """Processes that train together on a node; one per GPU."""
 
+    rounds_per_job: int = Field(default=0, ge=0, le=1_000_000)
+    """Rounds after which the trainer ends. The next one starts when a batch waits for it and
+    goes on from the checkpoint, so others can use its devices meanwhile. 0: it stays until the
+    run ends."""
+
     queue: str = Field(default="", max_length=63)
     """Kueue's LocalQueue that admits training Jobs; empty: none."""
 

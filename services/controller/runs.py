@@ -370,11 +370,12 @@ class Runs:
                 rounds=spec.rounds,
                 suspend=spec.suspend,
                 evaluate=bool(prepared.heldout),
+                rounds_per_job=prepared.settings.play.training.rounds_per_job,
                 trainer_failures_max=prepared.settings.play.training.failures_max,
             )
 
         def report(observed: Observed) -> None:
-            report_seen(book, observed)
+            report_seen(book, observed, wanted())
 
         ended = await run(wanted, platform, tick_s=self._tick_s, report=report)
         problem = platform.problem

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from services.controller.book import RunBook
-from services.controller.decide import Halt, Observed, Pause, Reason, Services, Trainer
+from services.controller.decide import Halt, Observed, Pause, Reason, Services, Spec, Trainer
 from zeroloop.core.runs import ConditionType, EventType, Phase, Run
 
 
@@ -39,23 +39,33 @@ def fail(book: RunBook, reason: str, message: str) -> None:
     book.set_phase(Phase.FAILED, message)
 
 
-def report_seen(book: RunBook, observed: Observed) -> None:
+def report_seen(book: RunBook, observed: Observed, spec: Spec) -> None:
     """Say what was seen of a run that is played."""
     ready = observed.services is Services.READY
     phase = Phase.PLAYING if ready else Phase.STARTING
     book.set_phase(phase)
-    waits = observed.trainer_waits
-    book.set_condition(
-        ConditionType.TRAINING_READY,
-        status=observed.trainer is Trainer.RUNNING and not waits,
-        reason="Unschedulable" if waits else observed.trainer.value.capitalize(),
-        message=waits,
-    )
+    _report_trainer(book, observed, spec)
     reason = "Playing" if ready else "Starting"
     book.set_condition(ConditionType.PROGRESSING, status=True, reason=reason)
     if observed.served:
         version = min(observed.served)
         book.set_status(replace(book.run.status, weights_version=version))
+
+
+def _report_trainer(book: RunBook, observed: Observed, spec: Spec) -> None:
+    waits = observed.trainer_waits
+    # Between two segments nothing is wrong and nothing is missing.
+    resting = spec.rounds_per_job > 0 and observed.trainer is Trainer.ABSENT
+    if waits:
+        reason, message = "Unschedulable", waits
+    elif resting:
+        reason, message = "Resting", "the next trainer starts when a batch waits for it"
+    else:
+        reason, message = observed.trainer.value.capitalize(), ""
+    ready = resting or observed.trainer is Trainer.RUNNING
+    book.set_condition(
+        ConditionType.TRAINING_READY, status=ready and not waits, reason=reason, message=message
+    )
 
 
 def wants_play(run: Run, *, changed: bool) -> bool:

@@ -154,7 +154,7 @@ def test_what_a_run_decides_cannot_be_set_for_all(tmp_path: Path) -> None:
     folder = RunStore(tmp_path).folder("a")
     run: Any = type("Run", (), {"name": "a", "spec": spec})
     of_trainer = trainer_flags(
-        run, settings, folder, model="a", buffer="b", token_file=tmp_path / "token"
+        run, settings, folder, model="a", buffer="b", token_file=tmp_path / "token", last_round=0
     )
     of_engine = inference_flags(settings, "a")
 

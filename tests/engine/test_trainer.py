@@ -177,6 +177,19 @@ def test_a_killed_trainer_goes_on_bit_for_bit(bench: Bench, stage: int) -> None:
     assert any(s["name"] == "zeroloop.weights.publish" for s in spans)
 
 
+def test_a_segment_ends_with_its_checkpoint_and_the_next_one_goes_on_from_it(
+    bench: Bench,
+) -> None:
+    for last in (1, 2):
+        bench.run(f"--last-round={last}", "--checkpoint-every-rounds=10")
+        assert bench.store.acks == list(range(1, last + 1))
+        assert (bench.folder / "checkpoints" / str(last)).is_dir()
+
+    model, _ = reference(bench.folder / "model", [bench.store.batches[i] for i in (1, 2)])
+    for name, tensor in bench.weights(2).items():
+        torch.testing.assert_close(tensor, model.state_dict()[name], rtol=0, atol=2e-6)
+
+
 def test_a_replay_that_differs_ends_with_64(bench: Bench) -> None:
     """The registry says one thing, the batch gives another; nothing is overwritten."""
     other = Weights(run="r", version=1, uri="/none", manifest_digest="0" * 64)

@@ -2,8 +2,9 @@
 
 It keeps the trainer's promises: it leases the oldest batch, publishes before it
 acknowledges, and goes on after a crash where the registry says. Unknown flags are ignored.
-It dies once between the two in the round that `DIES_IN_ROUND` names, and ends at its first
-batch with the words of `ENDS_SAYING`.
+It ends well with `--last-round`. It dies once between the two in the round that `DIES_IN_ROUND`
+names, ends at its first batch with the words of `ENDS_SAYING`, and with `IS_IDLE` ends well
+without having done anything.
 """
 
 import argparse
@@ -25,16 +26,20 @@ from zeroloop.weights_folder import building, seal, verify
 LEASE_S = 3.0
 DIES_IN_ROUND = "FAKE_TRAINER_DIES_IN_ROUND"
 ENDS_SAYING = "FAKE_TRAINER_ENDS_SAYING"
+IS_IDLE = "FAKE_TRAINER_IS_IDLE"
 
 
 async def main(flags: argparse.Namespace) -> None:
-    """Train for ever."""
+    """Train up to the last round, if there is one."""
+    if IS_IDLE in os.environ:
+        return
     token = read_token(flags.token_file)
     async with open_channel(flags.buffer, token=token) as channel:
         buffer = BufferClient(channel)
         while True:
             try:
                 await serve(buffer, flags)
+                break
             except UnavailableError:
                 await asyncio.sleep(0.1)
 
@@ -64,6 +69,8 @@ async def serve(buffer: BufferClient, flags: argparse.Namespace) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         found = {figures.LOSS: 0.5, figures.STEP_S: 0.01, figures.SEQUENCES: float(sequences)}
         await buffer.batches.ack(leased.lease_token, metrics=found)
+        if leased.batch.round == flags.last_round:
+            return
 
 
 async def publish(buffer: BufferClient, flags: argparse.Namespace, version: int) -> bool:
@@ -88,6 +95,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--run")
     parser.add_argument("--buffer")
+    parser.add_argument("--last-round", type=int)
     parser.add_argument("--token-file", type=Path)
     parser.add_argument("--weights-dir", type=Path)
     parser.add_argument("--ready-file", type=Path)

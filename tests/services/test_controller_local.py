@@ -30,7 +30,7 @@ from services.controller.run_spans import RunSpans
 from services.controller.runs import Runs
 from services.controller.servicer import RunServicer
 from services.controller.store import RunStore
-from tests.services.fake_trainer import DIES_IN_ROUND, ENDS_SAYING
+from tests.services.fake_trainer import DIES_IN_ROUND, ENDS_SAYING, IS_IDLE
 from tests.services.test_controller_processes import gone, is_alive, until
 from zeroloop.client.buffer import BufferClient
 from zeroloop.client.channel import Access, open_channel
@@ -64,11 +64,11 @@ class Standing(Commands):
     def execution_service(self, port: int) -> Command:
         return _module(super().execution_service(port), "tests.services.simulated_pool")
 
-    def trainer(self, buffer: str, attempt: int) -> Command:
+    def trainer(self, buffer: str, attempt: int, last_round: int = 0) -> Command:
+        command = super().trainer(buffer, attempt, last_round)
         if self.settings.algorithm.clip == 1:
-            command = super().trainer(buffer, attempt)
             return replace(command, arguments=[*command.arguments, "--lease-s=1"])
-        return _module(super().trainer(buffer, attempt), "tests.services.fake_trainer")
+        return _module(command, "tests.services.fake_trainer")
 
 
 def _module(command: Command, module: str) -> Command:
@@ -235,6 +235,44 @@ async def test_a_trainer_that_dies_before_its_report_of_the_last_round_is_starte
     rounds = [event for event in here.events("r") if event["type"] == "round"]
     assert [event["round"] for event in rounds] == [0, 1, 2]
     assert "loss" in str(rounds[-1]["figures"])
+
+
+async def test_in_segments_a_trainer_runs_only_for_its_batches(tmp_path: Path) -> None:
+    async with machine(tmp_path, **{DIES_IN_ROUND: "2"}) as here:
+        await here.runs.create("r", spec(3, **{"training.rounds_per_job": 1}), "q")
+        began_in: dict[int, str] = {}
+        while not (status := here.runs.get("r").status).phase.ended:
+            platform = here.platforms.get("r")
+            pid = platform.pids.get("trainer", 0) if platform else 0
+            if pid and is_alive(pid):
+                began_in.setdefault(pid, status.stage)
+            await asyncio.sleep(0.01)
+
+        assert status.phase is Phase.COMPLETED, here.events("r")[-3:]
+        assert len(began_in) == 4, "one for each round, and one for that which was killed"
+        assert set(began_in.values()) <= {"commit", "train"}, "none before its batch"
+        states = await rounds_of(here, "r")
+        assert states[1:] == [(index, RoundState.TRAINED) for index in (1, 2, 3)]
+        ready = status.condition(ConditionType.TRAINING_READY)
+        assert ready is not None
+        assert (ready.status, ready.reason) == (True, "Resting")
+
+
+async def test_a_trainer_that_ends_well_but_does_nothing_is_not_started_for_ever(
+    tmp_path: Path,
+) -> None:
+    more = {"training.rounds_per_job": 1, "training.failures_max": 1}
+    async with machine(tmp_path, **{IS_IDLE: "1"}) as here:
+        await here.runs.create("r", spec(2, **more), "q")
+        await here.until("r", Phase.COMPLETED, Phase.FAILED)
+
+        failed = here.runs.get("r").status.condition(ConditionType.FAILED)
+        assert failed is not None
+        assert "round 1 is not trained after 2 failed attempts" in failed.message
+    warnings = [event["message"] for event in here.events("r") if event["type"] == "warning"]
+    words = "weights v0 are not published"
+    assert warnings[:2] == [f"trainer ended unasked with code 0: {words}"] * 2
+    assert failed.message.endswith(words)
 
 
 async def test_promoted_weights_outlive_the_newest_ones(tmp_path: Path) -> None:

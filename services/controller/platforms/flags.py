@@ -16,7 +16,14 @@ def inference_flags(settings: Settings, model: str) -> dict[str, Any]:
 
 
 def trainer_flags(
-    run: Run, settings: Settings, folder: RunFolder, *, model: str, buffer: str, token_file: Path
+    run: Run,
+    settings: Settings,
+    folder: RunFolder,
+    *,
+    model: str,
+    buffer: str,
+    token_file: Path,
+    last_round: int,
 ) -> dict[str, Any]:
     """What the trainer of this run is told.
 
@@ -27,6 +34,7 @@ def trainer_flags(
         model: Folder of the base model, or a hub id.
         buffer: gRPC target of the buffer.
         token_file: File with the token to present.
+        last_round: With which it ends; 0: it does not.
     """
     algorithm, play = settings.algorithm, settings.play
     return {
@@ -51,6 +59,7 @@ def trainer_flags(
         "deterministic": play.deterministic,
         "seed": run.spec.seed,
         "checkpoint_every_rounds": play.checkpoint.every_rounds,
+        "last_round": last_round,
     }
 
 

@@ -52,6 +52,9 @@ class MemoryPlatform:
     services: Services = Services.ABSENT
     trainer: Trainer = Trainer.ABSENT
     trainer_failures: int = 0
+    last_round: int = 0
+    """With which the trainer ends; 0: it does not."""
+
     stored: dict[int, list[Step]] = field(default_factory=dict[int, list[Step]])
     admitted: list[int] = field(default_factory=list[int])
     """Rounds whose tasks joined the buffer, in order."""
@@ -105,10 +108,11 @@ class MemoryPlatform:
         match action:
             case EnsureServices():
                 self.services = Services.READY
-            case EnsureTrainer(attempt):
+            case EnsureTrainer(attempt, last_round):
+                assert self.queue or not last_round, "a segment begins before it has a batch"
                 # An attempt that has failed already is not started again under its number.
                 if attempt >= self.trainer_failures:
-                    self.trainer = Trainer.RUNNING
+                    self.trainer, self.last_round = Trainer.RUNNING, last_round
             case Play(round_index, step):
                 self._play(round_index, step)
             case AwaitWeights(version):
@@ -120,6 +124,8 @@ class MemoryPlatform:
 
     def _play(self, round_index: int, step: Step) -> None:
         assert self.services is Services.READY, "played without services"
+        resting = self.trainer is not Trainer.RUNNING or not 0 < self.last_round < round_index
+        assert resting, "a trainer goes on after its segment"
         stored = self.stored.setdefault(round_index, [])
         if step is Step.EVALUATE and round_index == self.rounds:
             stored += [step] if step not in stored else []
@@ -155,6 +161,8 @@ class MemoryPlatform:
         if self._trainer_dies():
             return
         self.trained.append(self.queue.pop(0))
+        if 0 < self.last_round <= version:
+            self.trainer = Trainer.ABSENT
 
     def _trainer_dies(self) -> bool:
         if not self._chance(self.faults.trainer_death_ratio):

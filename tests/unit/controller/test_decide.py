@@ -140,6 +140,61 @@ def test_a_suspended_run_does_nothing() -> None:
     assert decide(observed, replace(SPEC, suspend=True)) == [Pause()]
 
 
+IN_TWOS = replace(SPEC, rounds_per_job=2)
+
+
+@pytest.mark.parametrize(
+    ("observed", "actions"),
+    [
+        pytest.param(
+            replace(COMMITTED, trainer=Trainer.ABSENT, steps_missing=PLAY_STEPS),
+            [Play(3, Step.PROPOSE)],
+            id="no trainer while nothing waits for it",
+        ),
+        pytest.param(
+            replace(
+                COMMITTED, trainer=Trainer.FAILED, trainer_failures=1, steps_missing=PLAY_STEPS
+            ),
+            [Play(3, Step.PROPOSE)],
+            id="nor one that is to make up for a failed one",
+        ),
+        pytest.param(
+            replace(COMMITTED, trainer=Trainer.ABSENT),
+            [EnsureTrainer(0, last_round=4), AwaitWeights(3)],
+            id="a batch begins a segment",
+        ),
+        pytest.param(
+            replace(COMMITTED, trainer=Trainer.FAILED, trainer_failures=1, round_index=4),
+            [EnsureTrainer(1, last_round=4), AwaitWeights(4)],
+            id="a segment goes on to its end after a failure",
+        ),
+        pytest.param(
+            replace(COMMITTED, trainer=Trainer.ABSENT, round_index=5),
+            [EnsureTrainer(0, last_round=5), AwaitWeights(5)],
+            id="the last segment ends with the run",
+        ),
+        pytest.param(
+            replace(COMMITTED, round_index=4),
+            [AwaitWeights(4)],
+            id="within a segment the trainer runs on",
+        ),
+    ],
+)
+def test_in_segments_a_trainer_runs_only_from_a_batch_to_the_segment_s_end(
+    observed: Observed, actions: list[Action]
+) -> None:
+    assert decide(observed, IN_TWOS) == actions
+
+
+def test_a_segment_that_keeps_ending_without_its_weights_halts_the_run() -> None:
+    observed = replace(COMMITTED, trainer=Trainer.FAILED, trainer_failures=6)
+
+    (action,) = decide(observed, IN_TWOS)
+
+    assert isinstance(action, Halt)
+    assert action.reason is Reason.TRAINING_FAILED
+
+
 def worlds() -> list[Observed]:
     """Every service state x trainer state x round x missing steps x versions."""
     found: list[Observed] = []
@@ -166,9 +221,10 @@ def worlds() -> list[Observed]:
     return found
 
 
-def test_in_every_world_there_is_something_to_do_and_nothing_too_early() -> None:
+@pytest.mark.parametrize("spec", [SPEC, IN_TWOS], ids=["one segment", "segments"])
+def test_in_every_world_there_is_something_to_do_and_nothing_too_early(spec: Spec) -> None:
     for observed in worlds():
-        actions = decide(observed, SPEC)
+        actions = decide(observed, spec)
 
         assert actions, observed
         for action in actions:
@@ -185,8 +241,11 @@ def test_in_every_world_there_is_something_to_do_and_nothing_too_early() -> None
                     assert version == observed.round_index <= SPEC.rounds
                     if isinstance(action, Roll):
                         assert observed.trained
-                case EnsureTrainer(attempt):
+                case EnsureTrainer(attempt, last_round):
                     assert observed.trainer is not Trainer.RUNNING
+                    if spec.rounds_per_job:
+                        assert not observed.steps_missing
+                        assert observed.round_index <= last_round <= spec.rounds
                     assert attempt == observed.trainer_failures <= SPEC.trainer_failures_max
                 case Halt():
                     assert len(actions) == 1

@@ -80,13 +80,14 @@ def test_a_person_s_object_needs_only_a_model_and_has_typed_fields() -> None:
         "spec": {
             "model": {"uri": "hf://a/b"},
             "inference": {"replicas": 4},
-            "training": {"nodes": 2, "ranksPerNode": 8, "queue": "research"},
+            "training": {"nodes": 2, "ranksPerNode": 8, "roundsPerJob": 1, "queue": "research"},
         },
     }
     assert spec_of(item).settings == {
         "inference.replicas": 4,
         "training.nodes": 2,
         "training.ranks": 8,
+        "training.rounds_per_job": 1,
         "training.queue": "research",
     }
     stored = stored_of(item)
@@ -171,12 +172,23 @@ def test_a_job_starts_and_fails_together() -> None:
     assert refusal["onExitCodes"]["values"] == [64]
 
 
+def test_the_job_of_a_segment_is_queued_traced_and_marked_with_its_end() -> None:
+    for attempt, last_round in ((0, 1), (1, 2)):
+        made = training_job(
+            belonging(), TEMPLATE, [], attempt=attempt, last_round=last_round, nodes=2, queue="q"
+        )
+        assert made["spec"]["suspend"] is True
+        assert made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "q"
+        assert made["metadata"]["labels"]["zeroloop.dev/last-round"] == str(last_round)
+        assert {"name": "TRACEPARENT", "value": "tp"} in _container(made)["env"]
+
+
 def test_attempts_are_read_from_jobs() -> None:
     def job(number: int, *conditions: dict[str, str], leaving: bool = False) -> dict[str, Any]:
-        metadata: dict[str, Any] = {
-            "name": f"r-train-{number}",
-            "labels": {"zeroloop.dev/attempt": str(number)},
-        }
+        labels = {"zeroloop.dev/attempt": str(number)}
+        if number > 2:  # Older controllers made the others.
+            labels["zeroloop.dev/last-round"] = str(number * 10)
+        metadata: dict[str, Any] = {"name": f"r-train-{number}", "labels": labels}
         if leaving:
             metadata["deletionTimestamp"] = "2026-01-02T03:04:05Z"
         status = {"conditions": list(conditions), "ready": 2 - (number == 11)}
@@ -200,6 +212,7 @@ def test_attempts_are_read_from_jobs() -> None:
         (4, Trainer.ABSENT),
         (11, Trainer.RUNNING),
     ]
+    assert [attempt.last_round for attempt in found] == [0, 30, 40, 110]
     assert [attempt.leaving for attempt in found] == [False, False, True, False]
     assert [attempt.waits for attempt in found] == [False, False, False, True]
 

@@ -1,5 +1,6 @@
 """Attempts to train as Jobs: started once, counted, forgiven, told of."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -8,8 +9,13 @@ import pytest
 from services.controller.decide import Trainer
 from services.controller.platforms.kubernetes.api import JOBS, PODS, Api
 from services.controller.platforms.kubernetes.trainer import KubernetesTrainer
-from services.controller.platforms.kubernetes.workloads import Belonging, training_job
+from services.controller.platforms.kubernetes.workloads import (
+    LAST_ROUND,
+    Belonging,
+    training_job,
+)
 from tests.unit.controller.fake_api import FakeApi
+from zeroloop.core.batches import Weights
 from zeroloop.errors import UnavailableError
 
 OWNER = {"apiVersion": "v", "kind": "SelfPlayRun", "name": "r", "uid": "u"}
@@ -26,7 +32,9 @@ class Jobs:
         self.trainer = KubernetesTrainer(
             cast("Api", self.api),
             BELONGING,
-            lambda attempt: training_job(BELONGING, TEMPLATE, [], attempt=attempt, nodes=2),
+            lambda attempt, last_round: training_job(
+                BELONGING, TEMPLATE, [], attempt=attempt, last_round=last_round, nodes=2
+            ),
             self.told.append,
             since=datetime(2026, 1, 1, tzinfo=UTC),
         )
@@ -44,6 +52,17 @@ class Jobs:
         labels = {**BELONGING.select("trainer"), "job-name": job}
         metadata = {"name": f"{job}-0-x", "labels": labels}
         self.api.put(PODS, {"metadata": metadata, "status": status}, "ADDED")
+
+
+def published(
+    version: int, at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+) -> Callable[[], Awaitable[Weights]]:
+    """A registry whose newest version is this one."""
+
+    async def newest() -> Weights:
+        return Weights(run="r", version=version, uri="", manifest_digest="", published_at=at)
+
+    return newest
 
 
 @pytest.fixture
@@ -77,9 +96,9 @@ async def test_a_failed_attempt_is_counted_told_once_and_followed_by_another(job
 async def test_progress_forgives_earlier_failures(jobs: Jobs) -> None:
     await jobs.trainer.ensure(0)
     jobs.end("r-train-0", "Failed", "2026-01-02T03:04:05Z")
-    await jobs.trainer.look(datetime(2026, 1, 2, 3, 4, 4, tzinfo=UTC))
+    await jobs.trainer.look(published(1, datetime(2026, 1, 2, 3, 4, 4, tzinfo=UTC)))
     assert jobs.trainer.failures == 1
-    await jobs.trainer.look(datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC))
+    await jobs.trainer.look(published(1, datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC)))
     assert jobs.trainer.failures == 0
 
 
@@ -121,5 +140,68 @@ async def test_an_attempt_that_is_being_deleted_must_be_gone_first(jobs: Jobs) -
     jobs.api.remove(JOBS, "r-train-0")
     await jobs.trainer.ensure(0)
     assert jobs.trainer.state is Trainer.RUNNING
+    await jobs.trainer.stop()
+    assert jobs.names() == []
+
+
+async def test_a_segment_that_is_trained_is_no_failure_and_the_next_one_is_a_new_job(
+    jobs: Jobs,
+) -> None:
+    await jobs.trainer.look(published(0))
+    await jobs.trainer.ensure(0, 2)
+    assert jobs.api.objects["jobs", "r-train-0"]["metadata"]["labels"][LAST_ROUND] == "2"
+    jobs.end("r-train-0", "Complete", "2026-01-02T03:04:05Z")
+    await jobs.trainer.look(published(2))
+    assert (jobs.trainer.state, jobs.trainer.failures) == (Trainer.ABSENT, 0)
+    await jobs.trainer.ensure(0, 4)
+    assert jobs.names() == ["r-train-0", "r-train-1"]
+    assert jobs.trainer.state is Trainer.RUNNING
+    assert jobs.told == []
+
+
+async def test_of_many_segments_the_last_one_and_the_failures_stay(jobs: Jobs) -> None:
+    for number in range(50):
+        await jobs.trainer.look(published(number))
+        await jobs.trainer.ensure(0, number + 1)
+        kind = "Failed" if number == 7 else "Complete"
+        jobs.end(f"r-train-{number}", kind, "2025-12-31T03:04:05Z")
+    assert jobs.names() == ["r-train-48", "r-train-49", "r-train-7"]
+
+
+async def test_a_segment_that_ends_without_its_weights_is_a_failed_attempt(jobs: Jobs) -> None:
+    """Else one that ends at once would be started again and again."""
+    await jobs.trainer.look(published(1))
+    await jobs.trainer.ensure(0, 2)
+    jobs.end("r-train-0", "Complete", "2026-01-02T03:04:05Z")
+    for _ in range(2):
+        await jobs.trainer.look(published(1))
+    assert (jobs.trainer.state, jobs.trainer.failures) == (Trainer.FAILED, 1)
+    assert jobs.told == [
+        "training Job r-train-0 ended: it is complete, but weights v2 are not published"
+    ]
+    await jobs.trainer.ensure(0, 2)
+    assert jobs.names() == ["r-train-0"], "whoever asks does not know of the failure"
+
+
+async def test_a_job_killed_in_its_segment_is_followed_by_one_with_the_same_end(
+    jobs: Jobs,
+) -> None:
+    await jobs.trainer.look(published(1))
+    await jobs.trainer.ensure(0, 4)
+    jobs.end("r-train-0", "Failed", "2026-01-02T03:04:05Z")
+    await jobs.trainer.look(published(2))
+    assert (jobs.trainer.state, jobs.trainer.failures) == (Trainer.FAILED, 1)
+    await jobs.trainer.ensure(1, 4)
+    ends = [jobs.api.objects["jobs", name]["metadata"]["labels"] for name in jobs.names()]
+    assert [labels[LAST_ROUND] for labels in ends] == ["4", "4"]
+
+
+async def test_a_run_comes_to_rest_while_the_buffer_is_away(jobs: Jobs) -> None:
+    async def away() -> Weights:
+        raise UnavailableError("the buffer does not answer")
+
+    await jobs.trainer.ensure(0)
+    with pytest.raises(UnavailableError):
+        await jobs.trainer.look(away)
     await jobs.trainer.stop()
     assert jobs.names() == []

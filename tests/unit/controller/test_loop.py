@@ -2,7 +2,7 @@
 
 import random
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -42,6 +42,7 @@ async def test_every_round_trains_exactly_once_whatever_fails(seed: int) -> None
     """A failing seed replays exactly."""
     dice = random.Random(seed)
     host = FaultyHost(dice)
+    spec = replace(SPEC, rounds_per_job=seed // 2 % 4)
     faults = Faults(
         unavailable_ratio=0.3,
         service_death_ratio=0.1,
@@ -55,7 +56,7 @@ async def test_every_round_trains_exactly_once_whatever_fails(seed: int) -> None
     ended = None
     while ended is None:
         with suppress(Crash):
-            ended = await run(lambda: SPEC, platform, tick_s=1.0, sleep=host.sleep)
+            ended = await run(lambda: spec, platform, tick_s=1.0, sleep=host.sleep)
 
     assert isinstance(ended, Halt)
     assert ended.reason is Reason.ALL_ROUNDS_PLAYED

@@ -62,6 +62,22 @@ class Batches(buffer_pb2_grpc.BatchServiceServicer):
             yield pb.GetBatchResponse(sequence=wire.sequence_to_pb(sequence))
 
 
+class Rounds(buffer_pb2_grpc.RoundServiceServicer):
+    """`RoundService` of one store, as far as a trainer needs it."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def GetRound(self, request: pb.GetRoundRequest, context: Any) -> Any:
+        if request.round not in self._store.batches:
+            raise NotFoundError(f"round {request.round} is not opened")
+        trained = self._store.trained(request.round)
+        state = pb.ROUND_STATE_TRAINED if trained else pb.ROUND_STATE_COMMITTED
+        return pb.GetRoundResponse(
+            round=pb.Round(run=request.run, round=request.round, state=state)
+        )
+
+
 class Registry(buffer_pb2_grpc.WeightsRegistryServicer):
     """`WeightsRegistry` of one store, in pages of two."""
 
@@ -108,6 +124,7 @@ def serve(store: MemoryStore, *, port: int = 0) -> Iterator[ServedStore]:
     async def start() -> grpc.aio.Server:
         server = grpc.aio.server(interceptors=[ErrorInterceptor()])
         buffer_pb2_grpc.add_BatchServiceServicer_to_server(served.batches, server)
+        buffer_pb2_grpc.add_RoundServiceServicer_to_server(Rounds(store), server)
         buffer_pb2_grpc.add_WeightsRegistryServicer_to_server(Registry(store), server)
         served.target = f"127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
         await server.start()

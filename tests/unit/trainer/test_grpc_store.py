@@ -61,7 +61,10 @@ def test_a_batch_makes_the_whole_way(served: ServedStore, store: GrpcStore) -> N
     assert served.batches.metadata[0]["authorization"] == "Bearer secret"
 
     store.publish(weights(1))
+    assert not store.trained(1)
     store.ack(leased.lease_token, {"loss": 0.5})
+    assert store.trained(1)
+    assert not store.trained(2)
     assert served.store.metrics == {1: {"loss": 0.5}}
     assert store.lease(wait_s=0) is None
 

@@ -19,7 +19,7 @@ from trainer.loop import Schedule, Trainer
 from trainer.publisher import Origin, Publisher
 from trainer.stopping import StopRequest
 from trainer.store import MemoryStore
-from zeroloop.core.batches import Weights
+from zeroloop.core.batches import LeasedBatch, Weights
 from zeroloop.errors import ConfigError, CorruptDataError, FailedPreconditionError
 from zeroloop.weights_folder import verify
 
@@ -142,6 +142,48 @@ def test_every_batch_counts_once_whatever_dies(tmp_path: Path, seed: int, every:
     )
     assert sorted(store.metrics) == list(range(1, ROUNDS + 1))
     assert not list(tmp_path.rglob(".building-*"))
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_segments_train_what_one_trainer_would(tmp_path: Path, length: int) -> None:
+    store = store_of(ROUNDS)
+    for last in (*range(length, ROUNDS, length), ROUNDS):
+        code = trainer_of(tmp_path, store, HistoryLearner(), every=10, last=last).run()
+        assert code == ExitCode.DONE
+        assert store.acks == list(range(1, last + 1)), "no further than its segment"
+        assert (tmp_path / "checkpoints" / str(last)).is_dir(), "whatever the schedule says"
+
+    whole = store_of(ROUNDS)
+    trainer_of(tmp_path / "whole", whole, HistoryLearner(), every=10).run()
+    assert digests(store) == digests(whole)
+
+
+def test_a_segment_does_not_end_before_its_last_batch_is_acknowledged(tmp_path: Path) -> None:
+    """Whoever published and was killed may hold the lease for a minute."""
+
+    class HeldStore(FaultyStore):
+        held = 0
+
+        def lease(self, *, wait_s: float) -> LeasedBatch | None:
+            self.held -= 1
+            return None if self.held >= 0 else super().lease(wait_s=wait_s)
+
+    def die(place: str) -> None:
+        if place == "ack":
+            raise Killed
+
+    store = HeldStore("r", {1: batch(4), 2: batch(4)})
+    store.fault = die
+    with pytest.raises(Killed):
+        trainer_of(tmp_path, store, HistoryLearner(), last=1).run()
+    store.fault, store.held = lambda _: None, 3
+    learner = HistoryLearner()
+
+    code = trainer_of(tmp_path, store, learner, last=1).run()
+
+    assert code == ExitCode.DONE
+    assert store.acks == [1]
+    assert len(learner.history) == 1, "it is in the checkpoint and not trained again"
 
 
 def test_a_request_to_stop_is_answered_with_a_checkpoint(tmp_path: Path) -> None:

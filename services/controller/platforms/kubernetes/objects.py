@@ -29,6 +29,7 @@ _FIELDS: Final = {
     ("inference", "keepAfterRun"): "inference.keep_after_run",
     ("training", "nodes"): "training.nodes",
     ("training", "ranksPerNode"): "training.ranks",
+    ("training", "roundsPerJob"): "training.rounds_per_job",
     ("training", "queue"): "training.queue",
 }
 """Fields of a spec that are settings of a run, by the setting's name."""

@@ -122,11 +122,12 @@ class KubernetesPlatform:
         self._trainer = KubernetesTrainer(
             around.api,
             belonging,
-            lambda attempt: training_job(
+            lambda attempt, last_round: training_job(
                 belonging,
                 around.templates.trainer,
-                self._trainer_arguments(),
+                self._trainer_arguments(last_round),
                 attempt=attempt,
+                last_round=last_round,
                 nodes=play.training.nodes,
                 queue=play.training.queue,
             ),
@@ -160,7 +161,7 @@ class KubernetesPlatform:
                 services = Services.STARTING  # Not connected yet: something is left to ensure.
             seen = unknown(services, self._trainer.state, self._trainer.failures)
             return replace(seen, trainer_waits=self._trainer.waiting)
-        await self._trainer.look(await self._published_at(player))
+        await self._trainer.look(self._newest)
         await self._point(player)
         rounds = self._book.run.spec.rounds
         seen = await observed(player, self._trainer.state, self._trainer.failures, rounds)
@@ -171,8 +172,8 @@ class KubernetesPlatform:
         match action:
             case EnsureServices():
                 await self._ensure_services()
-            case EnsureTrainer(attempt):
-                await self._trainer.ensure(attempt)
+            case EnsureTrainer(attempt, last_round):
+                await self._trainer.ensure(attempt, last_round)
             case Play(round_index, step):
                 await self._playing().play(round_index, step)
             case AwaitWeights(version):
@@ -204,12 +205,14 @@ class KubernetesPlatform:
     # ---- services
 
     async def _ensure_services(self) -> None:
-        """Bring up the engine, and beside it the trainer, which loads as long."""
+        """Bring up the engine, and beside it the trainer, which loads as long, unless it is to
+        run for single segments of rounds only."""
         await asyncio.to_thread(self._make_folders)
         if self._book.run.status.condition(ConditionType.INFERENCE_READY) is None:
             self._note_waiting()
         await self._engines.ensure()
-        await self._trainer.ensure(self._trainer.failures)
+        if not self._prepared.settings.play.training.rounds_per_job:
+            await self._trainer.ensure(self._trainer.failures)
         if await self._first_replica() and self._player is None:
             await self._connect()
 
@@ -281,7 +284,7 @@ class KubernetesPlatform:
         shown = self._around.access.by_address(service)
         return shown.channel(target, telemetry.client_interceptors())
 
-    def _trainer_arguments(self) -> Sequence[str]:
+    def _trainer_arguments(self, last_round: int) -> Sequence[str]:
         flags = trainer_flags(
             self._book.run,
             self._prepared.settings,
@@ -289,6 +292,7 @@ class KubernetesPlatform:
             model=self._prepared.model,
             buffer=self._around.buffer,
             token_file=self._around.token_file,
+            last_round=last_round,
         )
         return arguments({**flags, "telemetry_dir": self._book.folder.telemetry})
 
@@ -302,13 +306,9 @@ class KubernetesPlatform:
             raise UnavailableError("the services are not started")
         return self._player
 
-    async def _published_at(self, player: Player) -> datetime | None:
-        newest = await self._newest(player)
-        return None if newest is None else newest.published_at
-
-    async def _newest(self, player: Player) -> Weights | None:
+    async def _newest(self) -> Weights | None:
         try:
-            return await player.game.buffer.weights.get(self._book.run.name)
+            return await self._playing().game.buffer.weights.get(self._book.run.name)
         except NotFoundError:
             return None
 
@@ -326,5 +326,4 @@ class KubernetesPlatform:
         """Return when the trainer does not run any more."""
         while self._trainer.state is Trainer.RUNNING:
             await asyncio.sleep(LOOK_S)
-            player = self._playing()
-            await self._trainer.look(await self._published_at(player))
+            await self._trainer.look(self._newest)

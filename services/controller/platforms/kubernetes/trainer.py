@@ -1,18 +1,25 @@
 """The trainer of one run as Kubernetes Jobs, one per attempt.
 
-Nothing is remembered: the Jobs that exist tell how many attempts failed and when.
+Nothing is remembered: the Jobs that exist tell how many attempts failed and when. A Job that is
+complete is no failure: it has trained its segment of rounds.
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from services.controller.decide import Trainer
 from services.controller.platforms.kubernetes.api import JOBS, PODS, SERVICES, Api, Object
 from services.controller.platforms.kubernetes.engines import unscheduled
-from services.controller.platforms.kubernetes.workloads import ATTEMPT, Belonging, trainer_service
+from services.controller.platforms.kubernetes.workloads import (
+    ATTEMPT,
+    LAST_ROUND,
+    Belonging,
+    trainer_service,
+)
+from zeroloop.core.batches import Weights
 from zeroloop.errors import AlreadyExistsError, UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -20,8 +27,11 @@ logger = logging.getLogger(__name__)
 REFUSED_REASON = "PodFailurePolicy"
 """Of a Job that ended because a pod said that starting again cannot help."""
 
-MakeJob = Callable[[int], dict[str, Any]]
-"""The Job of an attempt."""
+MakeJob = Callable[[int, int], dict[str, Any]]
+"""The Job of an attempt that ends with a round."""
+
+Newest = Callable[[], Awaitable[Weights | None]]
+"""The newest published weights, looked up."""
 
 Tell = Callable[[str], None]
 
@@ -32,7 +42,12 @@ class Attempt:
 
     name: str
     number: int
+    last_round: int
+    """With which it ends; 0: it does not."""
+
     state: Trainer
+    """ABSENT: it is complete."""
+
     ended_at: datetime | None
     message: str
     leaving: bool
@@ -63,12 +78,21 @@ def _attempt(job: Object) -> Attempt:
     return Attempt(
         metadata["name"],
         int(metadata["labels"][ATTEMPT]),
+        int(metadata["labels"].get(LAST_ROUND, 0)),
         state,
         ended_at,
         message,
         "deletionTimestamp" in metadata,
         status.get("ready", 0) < job["spec"]["parallelism"],
     )
+
+
+def _judged(attempt: Attempt, published: int) -> Attempt:
+    """An attempt in the light of the newest version that is published."""
+    if attempt.state is not Trainer.ABSENT or 0 < attempt.last_round <= published:
+        return attempt
+    message = f"it is complete, but weights v{published + 1} are not published"
+    return replace(attempt, state=Trainer.FAILED, message=message)
 
 
 class KubernetesTrainer:
@@ -85,6 +109,7 @@ class KubernetesTrainer:
         self._tell = tell
         self._attempts: list[Attempt] = []
         self._told: set[str] = set()
+        self._newest: Newest | None = None
         self._progress_at: datetime | None = None
         self.problem = ""
         self.waiting = ""
@@ -106,15 +131,21 @@ class KubernetesTrainer:
         """Attempts that failed since the newest weights were published."""
         return sum(1 for attempt in self._attempts if self._counts(attempt))
 
-    async def look(self, progress_at: datetime | None) -> None:
+    async def look(self, newest: Newest | None) -> None:
         """Look at the Jobs.
 
         Args:
-            progress_at: When the newest weights were published; earlier failures are forgiven.
+            newest: Tells what is published: earlier failures are forgiven, and whoever ends well
+                without having published its part has failed. None: it cannot be known now.
         """
-        self._progress_at = progress_at
-        found = await self._api.list(JOBS, labels=self._belonging.select("trainer"))
-        self._attempts = attempts_of(found["items"])
+        attempts, progress_at = await self._list(), None
+        if newest is not None:
+            # After the Jobs: whoever is complete has published before.
+            weights = await newest()
+            progress_at = weights.published_at if weights else None
+            version = weights.version if weights else -1
+            attempts = [_judged(attempt, version) for attempt in attempts]
+        self._newest, self._progress_at, self._attempts = newest, progress_at, attempts
         self.waiting = ""
         for attempt in self._attempts:
             if attempt.state in (Trainer.FAILED, Trainer.REFUSED):
@@ -122,9 +153,9 @@ class KubernetesTrainer:
             elif attempt.state is Trainer.RUNNING and attempt.waits:
                 await self._note_waiting(attempt)
 
-    async def ensure(self, failures: int) -> None:
+    async def ensure(self, failures: int, last_round: int = 0) -> None:
         """Run one more attempt, unless one runs or more have failed than the caller knows."""
-        await self.look(self._progress_at)
+        await self.look(self._newest)
         if self.state is Trainer.RUNNING or failures < self.failures:
             return
         if any(attempt.leaving for attempt in self._attempts):
@@ -132,17 +163,28 @@ class KubernetesTrainer:
         number = self._attempts[-1].number + 1 if self._attempts else 0
         await self._api.apply(SERVICES, trainer_service(self._belonging))
         try:
-            await self._api.create(JOBS, self._job(number))
+            await self._api.create(JOBS, self._job(number, last_round))
         except AlreadyExistsError as error:
             raise UnavailableError(f"an older Job is in the way: {error}") from error
-        await self.look(self._progress_at)
+        await self._clear()
+        await self.look(self._newest)
 
     async def stop(self) -> None:
         """End whatever runs; it goes on from its checkpoint the next time."""
-        await self.look(self._progress_at)
-        for attempt in self._attempts:
+        for attempt in await self._list():
             if attempt.state is Trainer.RUNNING:
                 await self._api.delete(JOBS, attempt.name, foreground=True)
+
+    async def _list(self) -> list[Attempt]:
+        found = await self._api.list(JOBS, labels=self._belonging.select("trainer"))
+        return attempts_of(found["items"])
+
+    async def _clear(self) -> None:
+        """Forget the segments before the last one: a run may have more of them than a namespace
+        may have Jobs, and what they did is in the run's events. Failed attempts stay."""
+        complete = [attempt for attempt in self._attempts if attempt.state is Trainer.ABSENT]
+        for attempt in complete[:-1]:
+            await self._api.delete(JOBS, attempt.name)
 
     def _counts(self, attempt: Attempt) -> bool:
         if attempt.state is not Trainer.FAILED or attempt.ended_at is None:

@@ -22,6 +22,9 @@ COMPONENT: Final = "app.kubernetes.io/component"
 ATTEMPT: Final = "zeroloop.dev/attempt"
 """Label of a training Job: counts the Jobs of a run."""
 
+LAST_ROUND: Final = "zeroloop.dev/last-round"
+"""Label of a training Job: it is complete when this round is trained; 0: it never is."""
+
 TRACEPARENT: Final = "zeroloop.dev/traceparent"
 TEMPLATE: Final = "zeroloop.dev/template"
 """Annotation of an engine's pods: digest of what they were made from."""
@@ -143,6 +146,7 @@ def training_job(
     arguments: Sequence[str],
     *,
     attempt: int,
+    last_round: int = 0,
     nodes: int,
     queue: str = "",
 ) -> dict[str, Any]:
@@ -165,7 +169,8 @@ def training_job(
     ]
     if belonging.traceparent:
         container["env"].append({"name": "TRACEPARENT", "value": belonging.traceparent})
-    metadata = belonging.metadata(name, "trainer", **{ATTEMPT: str(attempt)})
+    counted = {ATTEMPT: str(attempt), LAST_ROUND: str(last_round)}
+    metadata = belonging.metadata(name, "trainer", **counted)
     if queue:
         metadata["labels"]["kueue.x-k8s.io/queue-name"] = queue
     return {

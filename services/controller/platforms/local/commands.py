@@ -59,8 +59,8 @@ class Commands:
             }
         return self._service("inference", port, flags)
 
-    def trainer(self, buffer: str, attempt: int) -> Command:
-        """The trainer, which goes on from its newest checkpoint."""
+    def trainer(self, buffer: str, attempt: int, last_round: int = 0) -> Command:
+        """The trainer, which goes on from its newest checkpoint, up to a round if not for ever."""
         flags = {
             **trainer_flags(
                 self.run,
@@ -69,6 +69,7 @@ class Commands:
                 model=self.model,
                 buffer=buffer,
                 token_file=self.token_file,
+                last_round=last_round,
             ),
             "ready_file": self.trainer_ready_file,
             "telemetry_dir": self.folder.telemetry,

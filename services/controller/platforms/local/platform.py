@@ -102,7 +102,7 @@ class LocalPlatform:
         player, rounds = self._player, self._book.run.spec.rounds
         if services is not Services.READY or player is None:
             return unknown(services, self._trainer.state, self._trainer.failures)
-        self._trainer.note_published(await player.published())
+        await self._trainer.look(player.published)
         return await observed(player, self._trainer.state, self._trainer.failures, rounds)
 
     async def apply(self, action: Action) -> None:
@@ -110,8 +110,8 @@ class LocalPlatform:
         match action:
             case EnsureServices():
                 await self._ensure_services()
-            case EnsureTrainer(attempt):
-                await self._trainer.ensure(self.endpoints.buffer, attempt)
+            case EnsureTrainer(attempt, last_round):
+                await self._trainer.ensure(self.endpoints.buffer, attempt, last_round)
             case Play(round_index, step):
                 await self._playing().play(round_index, step)
             case AwaitWeights(version):
@@ -152,9 +152,10 @@ class LocalPlatform:
                 self._commands, self._first_weights, self._on_death, grace_s=STOP_GRACE_S
             )
             self._services = await self._stack.enter_async_context(children)
-            # It loads beside the engine. Later it would slow down the first round, or hold it up.
             address = await self._services.buffer.listening()
-            await self._trainer.ensure(address, self._trainer.failures)
+            if not self._settings.play.training.rounds_per_job:
+                # It loads beside the engine. Later it would slow down the first round.
+                await self._trainer.ensure(address, self._trainer.failures)
         state = await self._services.settled()
         if state is State.READY:
             await self._trainer.ready(TRAINER_READY_S)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 
 from services.controller.decide import Trainer
 from services.controller.platforms.local.commands import Commands
@@ -20,6 +21,8 @@ class LocalTrainer:
         self._process: Process | None = None
         self._waiting: asyncio.Task[None] | None = None
         self._published = -1
+        self._last_round = 0
+        self._missing = ""
         self.failures = 0
         self.started_s = 0.0
         """How long the newest attempt took to be ready; 0 while it is not."""
@@ -43,31 +46,44 @@ class LocalTrainer:
 
     @property
     def problem(self) -> str:
-        """Why the newest attempt ended badly, in its own words; empty if it did not say."""
+        """Why the newest attempt ended badly, in its own words if it said why."""
+        if self._process is None:
+            return self._missing
         ended_badly = self.state in (Trainer.REFUSED, Trainer.FAILED)
-        return self._process.last_words() if self._process and ended_badly else ""
+        return self._process.last_words() if ended_badly else ""
 
     @property
     def pid(self) -> int:
         """Of the newest attempt, 0 if there was none."""
         return 0 if self._process is None else self._process.pid
 
-    def note_published(self, version: int) -> None:
-        """Progress forgives earlier failures."""
+    async def look(self, newest: Callable[[], Awaitable[int]]) -> None:
+        """Compare it with the newest version that is published: progress forgives failures.
+
+        Whoever ends well without having published all that it was started for has failed.
+        """
+        # Before the version: whoever has ended has published before.
+        done = self._process is not None and self._process.exit_code == EXIT_DONE
+        version = await newest()
         if version > self._published:
             self._published = version
             self.failures = 0
+        if done and not 0 < self._last_round <= version:
+            self._process, self._missing = None, f"weights v{version + 1} are not published"
+            self.failures += 1
+            self._on_death("trainer", EXIT_DONE, self._missing)
 
-    async def ensure(self, buffer: str, attempt: int) -> None:
+    async def ensure(self, buffer: str, attempt: int, last_round: int = 0) -> None:
         """Run attempt number `attempt`, unless it runs or has ended already."""
         if self.state is Trainer.RUNNING or attempt < self.failures:
             return
         if attempt:
             await asyncio.sleep(min(PAUSE_MIN_S * 2**attempt, PAUSE_MAX_S))
         self.ended.clear()
-        self.started_s = 0.0
+        self.started_s, self._missing = 0.0, ""
         self._commands.trainer_ready_file.unlink(missing_ok=True)
-        self._process = await Process.start(self._commands.trainer(buffer, attempt))
+        command = self._commands.trainer(buffer, attempt, last_round)
+        self._process, self._last_round = await Process.start(command), last_round
         self._waiting = asyncio.create_task(self._wait(self._process))
 
     async def ready(self, limit_s: float) -> None:
