@@ -29,14 +29,11 @@ from services.controller.decide import (
 )
 from services.controller.platforms.flags import arguments, inference_flags, trainer_flags
 from services.controller.platforms.kubernetes.api import Api
+from services.controller.platforms.kubernetes.backends import Backend
 from services.controller.platforms.kubernetes.engines import Engines
 from services.controller.platforms.kubernetes.templates import PodTemplates
 from services.controller.platforms.kubernetes.trainer import KubernetesTrainer
-from services.controller.platforms.kubernetes.workloads import (
-    Belonging,
-    engine_deployment,
-    training_job,
-)
+from services.controller.platforms.kubernetes.workloads import Belonging, training_job
 from services.controller.platforms.observing import first_of, observed, unknown
 from services.controller.player import Player
 from services.controller.preparing import Prepared
@@ -58,8 +55,6 @@ LOOK_S = 1.0
 _UID_FILE = "uid"
 """In a run's folder: of the object that it belongs to."""
 
-_UNSCHEDULABLE = "Unschedulable"
-
 START_S = 30.0
 """How long one wait for the first replica lasts before the world is looked at again."""
 
@@ -70,6 +65,9 @@ class Surroundings:
 
     api: Api
     templates: PodTemplates
+    backend: Backend
+    """Who keeps the engines' replicas."""
+
     labels: dict[str, str]
     """Of the release, for every object."""
 
@@ -107,7 +105,8 @@ class KubernetesPlatform:
         self._engines = Engines(
             around.api,
             belonging,
-            engine_deployment(
+            around.backend,
+            around.backend.object(
                 belonging,
                 around.templates.inference,
                 arguments(engine_flags),
@@ -202,7 +201,8 @@ class KubernetesPlatform:
     async def _ensure_services(self) -> None:
         """Bring up the engine, and beside it the trainer, which loads as long."""
         await asyncio.to_thread(self._make_folders)
-        if self._book.run.status.condition(ConditionType.INFERENCE_READY) is None:
+        known = self._book.run.status.condition(ConditionType.INFERENCE_READY)
+        if known is None or self._engines.waiting.reason:
             self._note_waiting()
         await self._engines.ensure()
         await self._trainer.ensure(self._trainer.failures)
@@ -223,10 +223,10 @@ class KubernetesPlatform:
     def _note_waiting(self) -> None:
         ready, why = ConditionType.INFERENCE_READY, self._engines.waiting
         known = self._book.run.status.condition(ready)
-        if why and (known is None or known.reason != _UNSCHEDULABLE):
-            self._warn(f"no node takes a replica: {why}")
-        reason = _UNSCHEDULABLE if why else "Starting"
-        self._book.set_condition(ready, status=False, reason=reason, message=why)
+        if why.reason and (known is None or known.reason != why.reason):
+            self._warn(why.message)
+        reason = why.reason or "Starting"
+        self._book.set_condition(ready, status=False, reason=reason, message=why.message)
 
     def _make_folders(self) -> None:
         folder = self._book.folder
