@@ -40,7 +40,7 @@ _OF_EVERY_SERVER = {
 _OF_THE_CHART: Mapping[str, set[str]] = {
     "controller": {
         *("platform", "runs_folder", "resume", "execution", "namespace", "kubeconfig"),
-        *("pod_name", "pod_templates", "labels"),
+        *("pod_name", "pod_templates", "inference_backend", "labels"),
         *("buffer_target", "reward_target", "execution_target"),
     },
     "buffer": {"database_url", "migrate", "sqlite_synchronous", "spool_dir"},
