@@ -47,6 +47,10 @@ class ControllerSettings(ServiceSettings):
     pod_templates: Path | None = None
     """On Kubernetes: YAML with a pod template each for `inference` and `trainer`."""
 
+    inference_backend: Literal["deployment", "kserve"] = "deployment"
+    """On Kubernetes: who keeps inference replicas; `deployment`: a Deployment of the controller's;
+    `kserve`: KServe, by an InferenceService. Changed, it holds for runs from their next look on."""
+
     labels: dict[str, str] = Field(default_factory=dict)
     """On Kubernetes: labels of everything that is made, as JSON."""
 

@@ -89,6 +89,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "no policies": ("--set=networkPolicy.enabled=false",),
     "no migrations": ("--set=migrations.enabled=false",),
     "no test": ("--set=test.enabled=false",),
+    "engines by KServe": ("--set=inference.backend=kserve",),
     "no budget": ("--set=inference.podDisruptionBudget.enabled=false",),
     "execution alone": tuple(
         f"--set={block}.enabled=false" for block in ("controller", "buffer", "reward", "postgresql")

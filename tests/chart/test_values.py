@@ -34,6 +34,7 @@ def test_helm_lint(values: Path | None) -> None:
         ("buffer.settings.connections_max=101", "at '/buffer/settings/connections_max': maximum"),
         ("inference.settings.dtype=int8", "at '/inference/settings/dtype'"),
         ("training.settings.learning_rate=1", "additional properties 'learning_rate' not allowed"),
+        ("inference.backend=knative", "at '/inference/backend'"),
         ("controller.replicas=0", "at '/controller/replicas': minimum"),
         ("controller.replicas=two", "at '/controller/replicas'"),
         ("logLevel=info", "at '/logLevel'"),
@@ -194,6 +195,27 @@ def test_one_account_may_ask_the_api_server() -> None:
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     assert not [rule for rule in role["rules"] if "*" in str(rule)]
     assert not [rule for rule in role["rules"] if "secrets" in rule["resources"]]
+
+
+@pytest.mark.parametrize(
+    ("backend", "made", "left"),
+    [
+        ("deployment", ("apps", "deployments"), ("serving.kserve.io", "inferenceservices")),
+        ("kserve", ("serving.kserve.io", "inferenceservices"), ("apps", "deployments")),
+    ],
+)
+def test_engines_are_of_one_kind_and_the_other_can_only_be_removed(
+    backend: str, made: tuple[str, str], left: tuple[str, str]
+) -> None:
+    release = render(f"--set=inference.backend={backend}")
+    (role,) = release.of("Role")
+    verbs = {(rule["apiGroups"][0], rule["resources"][0]): rule["verbs"] for rule in role["rules"]}
+
+    assert verbs[made] == ["get", "create", "patch", "delete"]
+    assert verbs[left] == ["get", "delete"]
+    env = release.pod("controller").containers[0]["env"]
+    told = {entry["name"]: entry.get("value") for entry in env}
+    assert told["ZEROLOOP_CONTROLLER__INFERENCE_BACKEND"] == backend
 
 
 def test_hooks_clean_up() -> None:

@@ -13,6 +13,8 @@
   value: "true"
 - name: ZEROLOOP_CONTROLLER__POD_TEMPLATES
   value: /etc/zeroloop/templates/pods.yaml
+- name: ZEROLOOP_CONTROLLER__INFERENCE_BACKEND
+  value: {{ .Values.inference.backend }}
 {{- range $service := list "buffer" "reward" "execution" }}
 - name: ZEROLOOP_CONTROLLER__{{ upper $service }}_TARGET
   value: {{ include "zeroloop.target" (dict "root" $ "service" $service) }}

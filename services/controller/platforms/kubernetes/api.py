@@ -39,6 +39,9 @@ WATCH_SILENCE_S = 150.0
 
 LIST_PAGE = 500
 
+_UNKNOWN_GROUP = b"404 page not found"
+"""What the API server says of a group that it does not serve. Not an object, unlike all else."""
+
 _MERGE = "application/merge-patch+json"
 _APPLY = "application/apply-patch+yaml"
 
@@ -62,11 +65,16 @@ class Kind:
 RUNS: Final = Kind("zeroloop.dev/v1alpha1", "selfplayruns")
 DEPLOYMENTS: Final = Kind("apps/v1", "deployments")
 JOBS: Final = Kind("batch/v1", "jobs")
+INFERENCE_SERVICES: Final = Kind("serving.kserve.io/v1beta1", "inferenceservices")
 SERVICES: Final = Kind("v1", "services")
 PODS: Final = Kind("v1", "pods")
 EVENTS: Final = Kind("v1", "events")
 LEASES: Final = Kind("coordination.k8s.io/v1", "leases")
 ENDPOINT_SLICES: Final = Kind("discovery.k8s.io/v1", "endpointslices")
+
+
+class UnknownKindError(NotFoundError):
+    """The cluster has no such kind of object, until somebody installs it."""
 
 
 class ExpiredError(UnavailableError):
@@ -230,6 +238,8 @@ async def connect(namespace: str, kubeconfig: str = "") -> AsyncGenerator[Api]:
 
 
 def _error(status: int, data: bytes) -> ZeroloopError:
+    if status == 404 and data.strip() == _UNKNOWN_GROUP:
+        return UnknownKindError("the cluster does not know this kind of object")
     try:
         return _error_of(json.loads(data))
     except (ValueError, AttributeError):
@@ -240,6 +250,8 @@ def _error(status: int, data: bytes) -> ZeroloopError:
 def _error_of(status: Object) -> ZeroloopError:
     message, reason = status.get("message", ""), status.get("reason", "")
     match status.get("code"):
+        case 404 if "name" not in (status.get("details") or {}):
+            return UnknownKindError(message)
         case 404:
             return NotFoundError(message)
         case 409 if reason == "AlreadyExists":

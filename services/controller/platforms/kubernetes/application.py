@@ -13,6 +13,7 @@ from services.controller.config import ControllerSettings
 from services.controller.platforms.base import RunPlatform
 from services.controller.platforms.kubernetes import api as cluster
 from services.controller.platforms.kubernetes.api import Api
+from services.controller.platforms.kubernetes.backends import BACKENDS
 from services.controller.platforms.kubernetes.leader import Leadership
 from services.controller.platforms.kubernetes.mirror import Mirror
 from services.controller.platforms.kubernetes.objects import owner
@@ -53,6 +54,7 @@ async def runs_of_namespace(
         around = Surroundings(
             api=api,
             templates=templates,
+            backend=BACKENDS[settings.inference_backend],
             labels=settings.labels,
             buffer=settings.buffer_target,
             reward=settings.reward_target,

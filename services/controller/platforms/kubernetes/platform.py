@@ -29,12 +29,12 @@ from services.controller.decide import (
 )
 from services.controller.platforms.flags import arguments, inference_flags, trainer_flags
 from services.controller.platforms.kubernetes.api import Api
+from services.controller.platforms.kubernetes.backends import Backend
 from services.controller.platforms.kubernetes.engines import Engines
 from services.controller.platforms.kubernetes.templates import PodTemplates
 from services.controller.platforms.kubernetes.trainer import KubernetesTrainer
 from services.controller.platforms.kubernetes.workloads import (
     Belonging,
-    engine_deployment,
     engine_name,
     training_job,
 )
@@ -59,8 +59,6 @@ LOOK_S = 1.0
 _UID_FILE = "uid"
 """In a run's folder: of the object that it belongs to."""
 
-_UNSCHEDULABLE = "Unschedulable"
-
 START_S = 30.0
 """How long one wait for the first replica lasts before the world is looked at again."""
 
@@ -71,6 +69,9 @@ class Surroundings:
 
     api: Api
     templates: PodTemplates
+    backend: Backend
+    """Who keeps the engines' replicas."""
+
     labels: dict[str, str]
     """Of the release, for every object."""
 
@@ -111,7 +112,8 @@ class KubernetesPlatform:
         self._engines = Engines(
             around.api,
             belonging,
-            engine_deployment(
+            around.backend,
+            around.backend.object(
                 belonging,
                 around.templates.inference,
                 arguments(engine_flags),
@@ -208,7 +210,8 @@ class KubernetesPlatform:
         """Bring up the engine, and beside it the trainer, which loads as long, unless it is to
         run for single segments of rounds only."""
         await asyncio.to_thread(self._make_folders)
-        if self._book.run.status.condition(ConditionType.INFERENCE_READY) is None:
+        known = self._book.run.status.condition(ConditionType.INFERENCE_READY)
+        if known is None or self._engines.waiting.reason:
             self._note_waiting()
         await self._engines.ensure()
         if not self._prepared.settings.play.training.rounds_per_job:
@@ -230,10 +233,10 @@ class KubernetesPlatform:
     def _note_waiting(self) -> None:
         ready, why = ConditionType.INFERENCE_READY, self._engines.waiting
         known = self._book.run.status.condition(ready)
-        if why and (known is None or known.reason != _UNSCHEDULABLE):
-            self._warn(f"no node takes a replica: {why}")
-        reason = _UNSCHEDULABLE if why else "Starting"
-        self._book.set_condition(ready, status=False, reason=reason, message=why)
+        if why.reason and (known is None or known.reason != why.reason):
+            self._warn(why.message)
+        reason = why.reason or "Starting"
+        self._book.set_condition(ready, status=False, reason=reason, message=why.message)
 
     def _make_folders(self) -> None:
         folder = self._book.folder

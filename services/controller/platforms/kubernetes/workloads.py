@@ -1,4 +1,4 @@
-"""The objects of one run: its engine's Deployment, its training Jobs, and their Services.
+"""The objects of one run: its engine's replicas, its training Jobs, and their Services.
 
 Values in, values out. The chart's pod templates say how pods look; what differs from run to
 run is added here.
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from services.controller.platforms.kubernetes.api import Object
+from services.controller.platforms.kubernetes.api import INFERENCE_SERVICES, Object
 from services.controller.platforms.kubernetes.objects import RUN_LABEL
 
 GRPC_PORT: Final = 50051
@@ -38,6 +38,25 @@ JOB_TTL_S: Final = 3600
 START_S: Final = 1800
 """How long a Deployment may take for one more replica before it counts as stuck. Large models
 load for many minutes."""
+
+_ONE_BY_ONE: Final = {
+    "type": "RollingUpdate",
+    "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
+}
+"""A new replica starts only when an old one has let go of its GPU."""
+
+_KSERVE_CONTAINER: Final = "kserve-container"
+"""By this name KServe knows which container serves."""
+
+_KSERVE_ANNOTATIONS: Final = {
+    # A Deployment, whatever the installation's default is.
+    "serving.kserve.io/deploymentMode": "Standard",
+    # The number of replicas is the run's, so no HorizontalPodAutoscaler.
+    "serving.kserve.io/autoscalerClass": "none",
+}
+
+_KSERVE_LABELS: Final = {"networking.kserve.io/visibility": "cluster-local"}
+"""No way in from outside of the cluster: no Ingress, no HTTPRoute."""
 
 _INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
 
@@ -74,6 +93,15 @@ def engine_name(run: str) -> str:
     return f"{run}-inference"
 
 
+def inference_service_name(run: str) -> str:
+    """Of a run's InferenceService.
+
+    As short as it can be: KServe makes a host name of it and of the namespace's, in which
+    `NAME-predictor-NAMESPACE` may have 63 characters.
+    """
+    return run
+
+
 def trainer_name(run: str) -> str:
     """Of a run's headless Service, and the beginning of its Jobs' names."""
     return f"{run}-train"
@@ -100,12 +128,8 @@ def engine_deployment(
 ) -> dict[str, Any]:
     """The replicas of a run's engine.
 
-    A new one starts only when an old one has let go of its GPU, and new weights never change
-    the pods: they are loaded in place.
+    New weights never change the pods: they are loaded in place.
     """
-    pod = _pod(belonging, template, "inference", arguments)
-    digest = hashlib.sha256(json.dumps(pod, sort_keys=True).encode()).hexdigest()[:16]
-    pod["metadata"].setdefault("annotations", {})[TEMPLATE] = digest
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -114,12 +138,40 @@ def engine_deployment(
             "replicas": replicas,
             "revisionHistoryLimit": 2,
             "progressDeadlineSeconds": START_S,
-            "strategy": {
-                "type": "RollingUpdate",
-                "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
-            },
+            "strategy": _ONE_BY_ONE,
             "selector": {"matchLabels": belonging.select("inference")},
-            "template": pod,
+            "template": _marked(_pod(belonging, template, "inference", arguments)),
+        },
+    }
+
+
+def engine_inference_service(
+    belonging: Belonging, template: Object, arguments: Sequence[str], replicas: int
+) -> dict[str, Any]:
+    """The same replicas as a custom predictor of KServe, which makes the Deployment.
+
+    KServe also makes a Service of its own, `NAME-predictor`; ours is `engine_service`, because
+    a replica must have an address of its own.
+    """
+    pod = _pod(belonging, template, "inference", arguments)
+    pod["spec"]["containers"][0]["name"] = _KSERVE_CONTAINER
+    metadata = belonging.metadata(
+        inference_service_name(belonging.run), "inference", **_KSERVE_LABELS
+    )
+    metadata["annotations"] = {**metadata.get("annotations", {}), **_KSERVE_ANNOTATIONS}
+    return {
+        "apiVersion": INFERENCE_SERVICES.version,
+        "kind": "InferenceService",
+        "metadata": metadata,
+        "spec": {
+            "predictor": {
+                **pod["spec"],
+                # Labels and annotations of the pods.
+                **_marked(pod)["metadata"],
+                "minReplicas": replicas,
+                "maxReplicas": replicas,
+                "deploymentStrategy": _ONE_BY_ONE,
+            }
         },
     }
 
@@ -213,4 +265,11 @@ def _pod(
     # Else a pod that fails says nothing but its exit code.
     container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
     container["args"] = [*container.get("args", []), *arguments]
+    return pod
+
+
+def _marked(pod: dict[str, Any]) -> dict[str, Any]:
+    """With a digest of itself, by which a pod template from other settings is told apart."""
+    digest = hashlib.sha256(json.dumps(pod, sort_keys=True).encode()).hexdigest()[:16]
+    pod["metadata"].setdefault("annotations", {})[TEMPLATE] = digest
     return pod
