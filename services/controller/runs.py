@@ -374,7 +374,7 @@ class Runs:
             )
 
         def report(observed: Observed) -> None:
-            report_seen(book, observed)
+            report_seen(book, observed, prepared.settings.play.inference.replicas)
 
         ended = await run(wanted, platform, tick_s=self._tick_s, report=report)
         problem = platform.problem
