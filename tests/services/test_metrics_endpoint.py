@@ -1,13 +1,9 @@
 """`/metrics` of real processes: after calls, after a round, and where the port is taken."""
 
 import asyncio
-import re
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +16,7 @@ from services._server import semconv
 from services._server.instruments import METRICS, Kind
 from services.controller import metrics as of_controller
 from tests.engine.inference_process import InferenceProcess
+from tests.services.scraping import families, free_port, ours, scrape, scrape_until, value
 from tests.services.test_controller_local import machine, spec
 from zeroloop.client.inference import Prompt, Sampling
 from zeroloop.core.runs import Phase
@@ -49,44 +46,6 @@ def reader() -> InMemoryMetricReader:
     reader = InMemoryMetricReader()
     metrics.set_meter_provider(MeterProvider(metric_readers=[reader]))
     return reader
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
-
-
-def scrape(port: int) -> str:
-    """What a process answers; nothing if it does not listen."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            return answer.read().decode()
-    except (urllib.error.URLError, ConnectionError):
-        return ""
-
-
-def scrape_until(port: int, series: str) -> str:
-    """What a process answers once it has a series: a call is counted after its caller has all."""
-    for _ in range(100):
-        if series in (text := scrape(port)):
-            return text
-        time.sleep(0.05)
-    raise AssertionError(text)
-
-
-def families(text: str) -> dict[str, str]:
-    """Kinds of metrics by name."""
-    return dict(re.findall(r"^# TYPE (\S+) (\w+)$", text, re.MULTILINE))
-
-
-def ours(found: dict[str, str]) -> dict[str, str]:
-    return {name: kind for name, kind in found.items() if name.startswith(("zeroloop_", "rpc_"))}
-
-
-def value(text: str, series: str) -> float:
-    (found,) = re.findall(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
-    return float(found)
 
 
 def outcome(*flags: str) -> tuple[int, str]:
