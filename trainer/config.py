@@ -174,6 +174,13 @@ class TrainerSettings(BaseSettings):
     """Folder for spans and metrics as JSON lines; unset means none. With
     OTEL_EXPORTER_OTLP_ENDPOINT set they go there too."""
 
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port that answers Prometheus at /metrics, over plain HTTP and without a token, on each
+    node; 0 lets the system choose one and the log say it, unset means none."""
+
+    metrics_host: str = "127.0.0.1"
+    """Address to listen on for that."""
+
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """DEBUG, INFO, WARNING or ERROR."""
 

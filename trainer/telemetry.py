@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, SpanKind
 
-from services._server import semconv
+from services._server import instruments, semconv
 from services._server.telemetry import context_from
 from trainer.reports import StepReport
 from zeroloop.core.batches import Batch
@@ -14,12 +14,8 @@ from zeroloop.core.batches import Batch
 _tracer = trace.get_tracer("zeroloop.trainer")
 _meter = metrics.get_meter("zeroloop.trainer")
 
-_step_duration = _meter.create_histogram(
-    semconv.METRIC_TRAIN_STEP_DURATION, unit="s", description="One optimiser step."
-)
-_tokens = _meter.create_counter(
-    semconv.METRIC_TRAIN_TOKENS, unit="{token}", description="Response tokens trained on."
-)
+_step_duration = instruments.histogram(_meter, semconv.METRIC_TRAIN_STEP_DURATION)
+_tokens = instruments.counter(_meter, semconv.METRIC_TRAIN_TOKENS)
 
 REPLAY = "zeroloop.train.replay"
 """Whether the batch had been trained before and is only caught up with after a crash."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from services._server import telemetry
+from services._server import exposition, telemetry
 from trainer.checkpoints import Checkpoints, Identity
 from trainer.config import SERVICE, TrainerSettings
 from trainer.exits import ExitCode
@@ -46,12 +46,17 @@ def train(settings: TrainerSettings, place: Place, *, otlp: bool) -> ExitCode:
     Raises whatever ends it otherwise; `trainer.exits` says what that means.
     """
     leader = place.rank == 0
+    # One rank of each node: a pod whose port is closed would look like one that is down.
+    port = settings.metrics_port if place.local_rank == 0 else None
     telemetry.configure(
         SERVICE,
         folder=settings.telemetry_dir if leader else None,
         otlp=otlp and leader,
         log_level=settings.log_level,
+        readers=[] if port is None else [exposition.make_reader()],
     )
+    if port is not None:
+        exposition.serve(settings.metrics_host, port)
     folder = resolve_model(settings.model)
     device = prepare_process(settings, local_rank=place.local_rank, ranks_here=place.ranks_here)
     stop = StopRequest()

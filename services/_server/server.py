@@ -23,7 +23,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from services._server import telemetry
+from services._server import exposition, telemetry
 from services._server.auth import Authenticator, SharedToken, TokenInterceptor
 from services._server.errors import ErrorInterceptor
 from services._server.health import Health
@@ -115,11 +115,23 @@ async def _authenticator(settings: ServiceSettings) -> AsyncGenerator[Authentica
         yield ClusterReviews(reviewer, audience=settings.auth_audience, namespace=namespace)
 
 
-async def _serve(service: str, settings: S, application: Application[S]) -> None:
+def _observe(service: str, settings: ServiceSettings) -> None:
+    """Set up telemetry, which from here on tells of everything that happens."""
     otlp = bool(environment().get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+    port = settings.metrics_port
     telemetry.configure(
-        service, folder=settings.telemetry_dir, otlp=otlp, log_level=settings.log_level
+        service,
+        folder=settings.telemetry_dir,
+        otlp=otlp,
+        log_level=settings.log_level,
+        readers=[] if port is None else [exposition.make_reader()],
     )
+    if port is not None:
+        exposition.serve(settings.host, port)
+
+
+async def _serve(service: str, settings: S, application: Application[S]) -> None:
+    _observe(service, settings)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -136,6 +148,7 @@ async def _serve(service: str, settings: S, application: Application[S]) -> None
         # However this ends: a server that outlives its event loop takes the process down with it.
         stack.push_async_callback(server.stop, None)
         health = Health()
+        health.observe(service)
         health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
         registrar = _Registrar(server)
         await stack.enter_async_context(

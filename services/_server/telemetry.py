@@ -24,6 +24,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
     MetricExporter,
     MetricExportResult,
+    MetricReader,
     MetricsData,
     PeriodicExportingMetricReader,
 )
@@ -114,7 +115,12 @@ class FileMetricExporter(MetricExporter):
 
 
 def configure(
-    service: str, *, folder: Path | None, otlp: bool, log_level: str = "INFO"
+    service: str,
+    *,
+    folder: Path | None,
+    otlp: bool,
+    log_level: str = "INFO",
+    readers: Sequence[MetricReader] = (),
 ) -> TracerProvider:
     """Set up this process's traces, metrics and logs.
 
@@ -123,23 +129,24 @@ def configure(
         folder: Where the JSON lines go; None for none.
         otlp: Also send to the collector that the standard OTEL_* variables name.
         log_level: DEBUG, INFO, WARNING or ERROR; logs go to standard error.
+        readers: Who else reads the metrics.
     """
     _configure_logging(service, log_level)
     resource = Resource.create(
         {"service.name": f"zeroloop-{service}", "service.version": __version__}, SCHEMA_URL
     )
     tracing = TracerProvider(resource=resource)
-    readers: list[PeriodicExportingMetricReader] = []
+    reading = list(readers)
     if folder is not None:
         spans = FileSpanExporter(folder / f"spans-{service}.jsonl")
         tracing.add_span_processor(BatchSpanProcessor(spans, schedule_delay_millis=1000))
         points = FileMetricExporter(folder / f"metrics-{service}.jsonl")
-        readers.append(PeriodicExportingMetricReader(points, METRICS_EVERY_MS))
+        reading.append(PeriodicExportingMetricReader(points, METRICS_EVERY_MS))
     if otlp:
         tracing.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        readers.append(PeriodicExportingMetricReader(OTLPMetricExporter(), METRICS_EVERY_MS))
+        reading.append(PeriodicExportingMetricReader(OTLPMetricExporter(), METRICS_EVERY_MS))
     trace.set_tracer_provider(tracing)
-    metrics.set_meter_provider(MeterProvider(metric_readers=readers, resource=resource))
+    metrics.set_meter_provider(MeterProvider(metric_readers=reading, resource=resource))
     return tracing
 
 

@@ -59,6 +59,11 @@ class Batches:
                 return None
             await self._changes.wait(mark, left_s)
 
+    def note_expired(self, run: str, round_index: int, owner: str) -> None:
+        """Say that `owner` held a lease until it ran out."""
+        fields = {"run": run, "round_index": round_index, "owner": owner}
+        logger.warning("lease_expired", extra=fields)
+
     async def _try_lease(self, run: str, owner: str, lease_s: float) -> LeasedBatch | None:
         # Most looks find nothing, and reading disturbs nobody.
         async with self._database.reading() as connection:
@@ -69,10 +74,7 @@ class Batches:
             if row is None:
                 return None
             if row.lease_owner is not None:
-                logger.warning(
-                    "lease_expired",
-                    extra={"run": run, "round_index": row.round, "owner": row.lease_owner},
-                )
+                self.note_expired(run, row.round, row.lease_owner)
             token, expires_at_s = self._new_token(), self._now_s() + lease_s
             await connection.execute(
                 update(schema.batches)

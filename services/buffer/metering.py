@@ -2,18 +2,18 @@
 
 from collections.abc import AsyncIterable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from opentelemetry import metrics, trace
 from sqlalchemy import func, select
 
-from services._server import semconv
+from services._server import instruments, semconv
 from services.buffer import schema
 from services.buffer.batches import Batches
 from services.buffer.database import Database
 from services.buffer.rounds import CommitQuery, Rounds
 from services.buffer.stages import Stages
 from services.buffer.tasks import SampleQuery, Tasks
-from zeroloop.core.batches import LeasedBatch
 from zeroloop.core.rounds import Commit, Record, StageSummary
 from zeroloop.core.stored_tasks import NewTask, TaskSample
 from zeroloop.errors import UnavailableError
@@ -21,12 +21,8 @@ from zeroloop.errors import UnavailableError
 tracer = trace.get_tracer("zeroloop.buffer", schema_url=semconv.SCHEMA_URL)
 meter = metrics.get_meter("zeroloop.buffer", schema_url=semconv.SCHEMA_URL)
 
-items = meter.create_gauge(
-    semconv.METRIC_BUFFER_ITEMS, description="Tasks in the buffers of all runs, by kind."
-)
-leases_expired = meter.create_counter(
-    semconv.METRIC_BUFFER_LEASE_EXPIRED, description="Leases that passed to another trainer."
-)
+items = instruments.gauge(meter, semconv.METRIC_BUFFER_ITEMS)
+leases_expired = instruments.counter(meter, semconv.METRIC_BUFFER_LEASE_EXPIRED)
 
 
 class MeteredTasks(Tasks):
@@ -74,14 +70,15 @@ class MeteredStages(Stages):
 class MeteredBatches(Batches):
     """`Batches` that counts leases that were lost."""
 
-    async def lease(
-        self, run: str, owner: str, *, lease_s: float, wait_s: float
-    ) -> LeasedBatch | None:
-        """Lease like the measured one."""
-        leased = await super().lease(run, owner, lease_s=lease_s, wait_s=wait_s)
-        if leased is not None and leased.batch.attempt > 1:
-            leases_expired.add(1)
-        return leased
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        # Else the first one is no increase of anything.
+        leases_expired.add(0)
+
+    def note_expired(self, run: str, round_index: int, owner: str) -> None:
+        """Note like the measured one."""
+        super().note_expired(run, round_index, owner)
+        leases_expired.add(1)
 
 
 async def _count_items(database: Database) -> int:

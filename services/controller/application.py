@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import grpc.aio
 
 from services._server import Health
+from services.controller import metrics
 from services.controller.book import RunBook
 from services.controller.config import ControllerSettings
 from services.controller.platforms.base import RunPlatform
@@ -80,6 +81,7 @@ async def _runs_of_machine(
         active_max=settings.runs_active_max,
         tick_s=settings.tick_s,
     )
+    metrics.leads(leading=True)
     runs.restore(resume=settings.resume)
     try:
         yield runs, Access(token)

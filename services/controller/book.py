@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from services.controller import metrics
 from services.controller.events import Broadcast
 from services.controller.store import RunFolder, Store, StoredRun
 from zeroloop.core.runs import (
@@ -106,6 +107,7 @@ class RunBook:
             ended_at=self._now() if phase.ended else None,
             stage="" if ended else status.stage,
         )
+        metrics.phase_entered(self.run.name, phase, changed=phase is not before)
         # The event comes first: a watch ends with the status that says that the run has.
         if phase is not before:
             self.emit(EventType.STATE, message or phase.value)
@@ -132,7 +134,8 @@ class RunBook:
                     return
 
     def close(self) -> None:
-        """End every watch."""
+        """End every watch: nobody plays the run from here any more."""
+        metrics.playing.left(self.run.name)
         self._broadcast.close()
 
     def _replace(self, run: Run) -> None:

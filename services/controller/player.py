@@ -12,7 +12,7 @@ from services._server import semconv
 from services.controller import oversight
 from services.controller.book import RunBook
 from services.controller.connections import Connections
-from services.controller.metrics import round_ended, weights_rolled
+from services.controller.metrics import round_ended, step_stored, weights_rolled
 from services.controller.options import Settings
 from services.controller.progress import Pace, Progress
 from services.controller.retention import retain_weights
@@ -219,6 +219,7 @@ class Player:
 
     def _step_stored(self, turn: Turn, step: Step, found: Mapping[str, float]) -> None:
         self._idle_s += found.get(figures.IDLE_S, 0.0)
+        step_stored(self._book.run.name, step, found)
         kind = EventType.EVALUATION if step is Step.EVALUATE else EventType.STAGE
         if step is Step.EVALUATE:
             self._pace.evaluation_s = found[figures.DURATION_S]
@@ -286,7 +287,7 @@ class Player:
             f"trace {trace_id}"
         )
         self._book.emit(EventType.ROUND, message, round_index=known.round, figures=metrics)
-        round_ended(wall_s)
+        round_ended(self._book.run.name, metrics)
         if known.round > 0:
             for alert in oversight.odd_metrics(metrics, self._metrics):
                 self._warn(known.round, alert, "")

@@ -375,7 +375,8 @@ class Runs:
             )
 
         def report(observed: Observed) -> None:
-            report_seen(book, observed, wanted())
+            replicas = prepared.settings.play.inference.replicas
+            report_seen(book, observed, wanted(), replicas)
 
         ended = await run(wanted, platform, tick_s=self._tick_s, report=report)
         problem = platform.problem

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from services.controller.book import RunBook
 from services.controller.decide import Halt, Observed, Pause, Reason, Services, Spec, Trainer
+from services.controller.metrics import playing
 from zeroloop.core.runs import ConditionType, EventType, Phase, Run
 
 
@@ -39,11 +40,12 @@ def fail(book: RunBook, reason: str, message: str) -> None:
     book.set_phase(Phase.FAILED, message)
 
 
-def report_seen(book: RunBook, observed: Observed, spec: Spec) -> None:
-    """Say what was seen of a run that is played."""
+def report_seen(book: RunBook, observed: Observed, spec: Spec, replicas: int) -> None:
+    """Say what was seen of a run that is played and wants `replicas` of its engine."""
     ready = observed.services is Services.READY
     phase = Phase.PLAYING if ready else Phase.STARTING
     book.set_phase(phase)
+    playing.seen(book.run.name, observed, replicas)
     _report_trainer(book, observed, spec)
     reason = "Playing" if ready else "Starting"
     book.set_condition(ConditionType.PROGRESSING, status=True, reason=reason)

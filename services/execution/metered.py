@@ -5,19 +5,15 @@ from contextlib import aclosing
 
 from opentelemetry import metrics, trace
 
-from services._server import semconv
+from services._server import instruments, semconv
 from services.execution.servicer import Runner
 from zeroloop.core.execution import Isolation, Limits, Program, Result
 
 tracer = trace.get_tracer("zeroloop.execution", schema_url=semconv.SCHEMA_URL)
 meter = metrics.get_meter("zeroloop.execution", schema_url=semconv.SCHEMA_URL)
 
-duration = meter.create_histogram(
-    semconv.METRIC_EXEC_DURATION, unit="s", description="Wall-clock time of one run."
-)
-runs = meter.create_counter(
-    semconv.METRIC_EXEC_RUNS, unit="{run}", description="Runs by how they ended."
-)
+duration = instruments.histogram(meter, semconv.METRIC_EXEC_DURATION)
+runs = instruments.counter(meter, semconv.METRIC_EXEC_RUNS)
 
 OPERATION = "execute_tool"
 TOOL = "code_executor"
@@ -67,6 +63,9 @@ class MeteredRunner:
                 span.set_attribute(semconv.EXEC_STATUS, sorted(seen))
 
     def _record(self, result: Result) -> None:
-        labels = {"status": result.status.value, "isolation": self._isolation.value}
+        labels = {
+            semconv.STATUS: result.status.value,
+            semconv.ISOLATION: self._isolation.value,
+        }
         duration.record(result.wall_time_s, labels)
         runs.add(1, labels)

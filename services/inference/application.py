@@ -96,6 +96,7 @@ def launcher(settings: InferenceSettings, environ: MutableMapping[str, str]) -> 
                 gpu_memory_ratio=settings.gpu_memory_ratio,
                 kv_cache_mib=settings.kv_cache_mib,
                 threads=settings.threads,
+                metrics=settings.metrics_port is not None,
             ),
         )
 

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from opentelemetry import metrics, trace
 
-from services._server import semconv
+from services._server import instruments, semconv
 from services.inference.servicer import Weights
 from services.inference.serving import Serving
 from zeroloop.core.generation import (
@@ -22,14 +22,12 @@ from zeroloop.core.generation import (
 tracer = trace.get_tracer("zeroloop.inference", schema_url=semconv.SCHEMA_URL)
 meter = metrics.get_meter("zeroloop.inference", schema_url=semconv.SCHEMA_URL)
 
-apply_duration = meter.create_histogram(
-    semconv.METRIC_WEIGHTS_APPLY_DURATION,
-    unit="s",
-    description="Time during which no call was served because weights changed.",
-)
-weights_version = meter.create_gauge(
-    semconv.METRIC_WEIGHTS_VERSION, description="Version of the weights that is served."
-)
+apply_duration = instruments.histogram(meter, semconv.METRIC_WEIGHTS_APPLY_DURATION)
+weights_version = instruments.gauge(meter, semconv.METRIC_WEIGHTS_VERSION)
+tokens = instruments.counter(meter, semconv.METRIC_INFERENCE_TOKENS)
+
+INPUT = {semconv.GEN_AI_TOKEN_TYPE: "input"}
+OUTPUT = {semconv.GEN_AI_TOKEN_TYPE: "output"}
 
 OPERATION = "text_completion"
 
@@ -66,6 +64,8 @@ class MeteredServing:
                 async for completion in served:
                     input_tokens += len(completion.prompt_token_ids)
                     output_tokens += len(completion.token_ids)
+                    tokens.add(len(completion.prompt_token_ids), INPUT)
+                    tokens.add(len(completion.token_ids), OUTPUT)
                     version = completion.weights_version
                     yield completion
             span.set_attribute(semconv.GEN_AI_USAGE_INPUT_TOKENS, input_tokens)
@@ -111,4 +111,6 @@ class MeteredWeights:
 
     def state(self) -> WeightsState:
         """What is served and what could be."""
-        return self._weights.state()
+        state = self._weights.state()
+        weights_version.set(state.weights_version)
+        return state

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import grpc.aio
 from opentelemetry import metrics, trace
 
-from services._server import semconv
+from services._server import instruments, semconv
 from services.reward.domains.base import DomainPlugin, Executor
 from services.reward.finishing import SLICE, as_finished
 from services.reward.runs import RetryPolicy, RunPool
@@ -32,9 +32,7 @@ from zeroloop.reward.v1 import reward_pb2_grpc as stubs
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
-_REWARDS = metrics.get_meter("zeroloop.reward").create_histogram(
-    semconv.METRIC_REWARD_VALUE, unit="1", description="Rewards by role"
-)
+_REWARDS = instruments.histogram(metrics.get_meter("zeroloop.reward"), semconv.METRIC_REWARD_VALUE)
 
 
 class RewardServicer(stubs.RewardServiceServicer):

@@ -9,6 +9,9 @@ _EVERYTHING = (
     "--set=tracing.headersSecret.name=collector",
     "--set=tracing.resourceAttributes.deployment\\.environment=lab",
     "--set=priorityClasses.create=true",
+    "--set=metrics.podMonitor.enabled=true",
+    "--set=metrics.dashboards.enabled=true",
+    "--set=metrics.alerts.enabled=true",
     "--set=execution.runtimeClass.create=true",
     "--set=execution.runtimeClass.scheduling.nodeSelector.sandbox=gvisor",
     "--set=execution.autoscaling.enabled=true",
@@ -90,6 +93,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "no migrations": ("--set=migrations.enabled=false",),
     "no test": ("--set=test.enabled=false",),
     "engines by KServe": ("--set=inference.backend=kserve",),
+    "no metrics": ("--set=metrics.enabled=false",),
     "no budget": ("--set=inference.podDisruptionBudget.enabled=false",),
     "execution alone": tuple(
         f"--set={block}.enabled=false" for block in ("controller", "buffer", "reward", "postgresql")

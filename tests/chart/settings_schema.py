@@ -33,7 +33,7 @@ KINDS: Mapping[str, type[BaseSettings]] = {
 """Settings classes by the block of values that sets them."""
 
 _OF_EVERY_SERVER = {
-    *("host", "port", "address_file", "token_file", "telemetry_dir"),
+    *("host", "port", "address_file", "token_file", "telemetry_dir", "metrics_port"),
     *("drain_s", "drain_delay_s", "exit_with_parent", "health_port"),
     *("auth", "auth_audience", "auth_namespace", "tls_require_client"),
 }
@@ -52,7 +52,7 @@ _OF_THE_CHART: Mapping[str, set[str]] = {
     "inference": set(),
     "training": {
         *("run", "model", "buffer", "token_file", "weights_dir", "checkpoint_dir", "last_round"),
-        *("ready_file", "telemetry_dir", "exit_with_parent"),
+        *("ready_file", "telemetry_dir", "exit_with_parent", "metrics_port", "metrics_host"),
     },
 }
 """What the chart sets itself, or what makes no sense in a pod."""

@@ -12,6 +12,7 @@ ALL = "all ports"
 GRPC = 50051
 HEALTH = 50052
 SERVERS = {"controller", "buffer", "reward", "execution", "inference"}
+METRICS = 9464
 
 GRAPH = {
     ("test", "controller", GRPC),
@@ -139,11 +140,25 @@ def test_what_may_be_called_outside(component: str) -> None:
 
 
 @pytest.mark.parametrize("component", OUTSIDE)
-def test_only_the_controller_is_open_to_others(component: str) -> None:
+def test_only_the_controller_is_open_to_others_and_whoever_is_scraped(component: str) -> None:
+    scraped = set() if component in ("postgresql", "migrations", "test") else {METRICS}
     health = {HEALTH} & ({HEALTH} if component in SERVERS else set())
-    assert entering(render(), component) - health == (
+
+    assert entering(render(), component) - scraped - health == (
         {GRPC} if component == "controller" else set()
     )
+    assert scraped <= entering(render(), component)
+
+
+def test_whoever_may_scrape_can_be_named() -> None:
+    labels = "namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=monitoring"
+    release = render(f"--set=metrics.peers[0].{labels}")
+    for component in ("controller", "execution", "trainer"):
+        found = rules(release, release.pod(component), "ingress")
+        (rule,) = [rule for rule in found if METRICS in ports(rule)]
+        (peer,) = rule["from"]
+        assert set(peer) == {"namespaceSelector"}
+    assert set(edges(release)) == GRAPH
 
 
 @pytest.mark.parametrize("component", OUTSIDE)
@@ -187,7 +202,7 @@ def test_clients_can_be_named() -> None:
 def test_own_rules_are_added() -> None:
     release = render("--set=reward.extraIngress[0].ports[0].port=50051")
 
-    assert entering(release, "reward") == {GRPC, HEALTH}
+    assert entering(release, "reward") == {GRPC, HEALTH, METRICS}
 
 
 @pytest.mark.parametrize("component", sorted(SERVERS))

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import grpc.aio
 
 from services._server import Health, ServiceSettings, run_service
+from services.execution.metered import MeteredRunner
 from services.execution.servicer import ExecutionServicer
 from tests.unit.reward.fakes import FakeExecutor
 from zeroloop.core.execution import Capabilities, Isolation, Limits, Program, Result
@@ -50,7 +51,8 @@ async def application(
         workers=1,
         queue_runs_max=10_000,
     )
-    servicer = ExecutionServicer(SimulatedPool(), capabilities)
+    metered = MeteredRunner(SimulatedPool(), Isolation.UNSAFE)
+    servicer = ExecutionServicer(metered, capabilities)
     stubs.add_ExecutionServiceServicer_to_server(servicer, server)
     await health.serving(SERVICE)
     yield

@@ -85,6 +85,21 @@ async def test_a_cancelled_stream_ends_its_span_without_noise(stub, spans, caplo
     assert "detach" not in caplog.text
 
 
+async def test_calls_that_nobody_waits_for_end_as_their_callers_see_it(stub, spans) -> None:
+    slow = pb.ExecuteRequest(programs=[pb.Program()] * 30)
+    left = stub.Execute(slow, timeout=60)
+    await left.read()
+    left.cancel()
+    with pytest.raises(grpc.aio.AioRpcError, match="Deadline"):
+        _ = [reply async for reply in stub.Execute(slow, timeout=0.5)]
+
+    async with asyncio.timeout(5):
+        while len(spans.get_finished_spans()) < 4:  # noqa: ASYNC110  two of them are inner ones
+            await asyncio.sleep(0.01)
+    codes = {span.attributes.get("rpc.response.status_code") for span in spans.get_finished_spans()}
+    assert codes >= {"CANCELLED", "DEADLINE_EXCEEDED"}
+
+
 async def test_a_callers_mistake_is_no_error_of_the_server(stub, spans) -> None:
     with pytest.raises(grpc.aio.AioRpcError):
         await stub.GetCapabilities(pb.GetCapabilitiesRequest(), timeout=5)

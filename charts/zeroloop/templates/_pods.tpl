@@ -140,6 +140,10 @@ A later variable replaces an earlier one of the same name: settings, then the us
   value: {{ .values.drainSeconds | int | quote }}
 - name: {{ $prefix }}DRAIN_DELAY_S
   value: {{ .values.drainDelaySeconds | int | quote }}
+{{- if .root.Values.metrics.enabled }}
+- name: {{ $prefix }}METRICS_PORT
+  value: {{ .root.Values.metrics.port | int | quote }}
+{{- end }}
 {{- end -}}
 
 {{/* Above the time that a server takes to drain. */}}

@@ -32,6 +32,15 @@
 {{- $problems = append $problems (printf "%s.autoscaling.minReplicas is above its maxReplicas" $name) -}}
 {{- end -}}
 {{- end -}}
+{{- $metrics := .Values.metrics -}}
+{{- range $name := list "podMonitor" "dashboards" "alerts" -}}
+{{- if and (get $metrics $name).enabled (not $metrics.enabled) -}}
+{{- $problems = append $problems (printf "metrics.%s.enabled needs metrics.enabled=true: without it nothing answers at /metrics" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $metrics.enabled (has (int $metrics.port) (list 50051 50052 29500)) -}}
+{{- $problems = append $problems (printf "metrics.port must not be %d, which is taken by gRPC, health or torchrun" (int $metrics.port)) -}}
+{{- end -}}
 {{- if $problems -}}
 {{- fail (printf "\n  - %s\n" (join "\n  - " $problems)) -}}
 {{- end -}}

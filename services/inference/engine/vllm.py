@@ -63,6 +63,8 @@ class VllmSettings:
     gpu_memory_ratio: float = 0.9
     kv_cache_mib: int = 1024
     threads: int = 0
+    metrics: bool = False
+    """Fill the registry of prometheus_client with what vLLM counts."""
 
 
 def prepare_environment(environ: MutableMapping[str, str], threads: int) -> None:
@@ -254,7 +256,7 @@ def engine_arguments(folder: str, settings: VllmSettings) -> dict[str, Any]:
         "logprobs_mode": "processed_logprobs",
         "max_logprobs": 1,
         "trust_remote_code": False,
-        "disable_log_stats": True,
+        "disable_log_stats": not settings.metrics,
         "use_tqdm_on_load": False,
         "worker_extension_cls": _RELOAD,
     }

@@ -45,7 +45,7 @@ def seen(folder: Path, spec: Spec, worlds: Sequence[Observed]) -> tuple[RunBook,
     book = RunBook(RunStore(folder), StoredRun(run, ""), Clock())
     found: list[Condition] = []
     for observed in worlds:
-        report_seen(book, observed, spec)
+        report_seen(book, observed, spec, 1)
         condition = book.run.status.condition(ConditionType.TRAINING_READY)
         assert condition is not None
         found.append(condition)

@@ -51,6 +51,9 @@ An edge counts if both its ends are installed.
 {{- with .root.Values.networkPolicy.clients }}{{ $_ := set $clients "from" . }}{{ end -}}
 {{- $rules = append $rules $clients -}}
 {{- end -}}
+{{- if has .component (include "zeroloop.metered" .root | fromYamlArray) -}}
+{{- $rules = concat $rules (include "zeroloop.metricsRules" .root | fromYamlArray) -}}
+{{- end -}}
 {{- toYaml (concat $rules ((get .components .component).extraIngress | default list)) -}}
 {{- end -}}
 

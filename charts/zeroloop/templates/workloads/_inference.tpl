@@ -18,6 +18,7 @@ spec:
       ports:
         - {name: grpc, containerPort: 50051}
         - {name: health, containerPort: 50052}
+        {{- with include "zeroloop.metricsPort" . }}{{ . | nindent 8 }}{{ end }}
       env: {{- include "zeroloop.env" $ctx | nindent 8 }}
       resources: {{- include "zeroloop.acceleratedResources" $ctx | nindent 8 }}
       {{- include "zeroloop.probes" $ctx | nindent 6 }}

@@ -5,6 +5,12 @@
   (dict "name" "ZEROLOOP_TRAINER__TOKEN_FILE" "value" "/etc/zeroloop/token/token")
   (dict "name" "ZEROLOOP_TRAINER__LOG_LEVEL" "value" .Values.logLevel)
 -}}
+{{- if .Values.metrics.enabled -}}
+{{- $own = concat $own (list
+  (dict "name" "ZEROLOOP_TRAINER__METRICS_HOST" "value" "0.0.0.0")
+  (dict "name" "ZEROLOOP_TRAINER__METRICS_PORT" "value" (.Values.metrics.port | int | toString))
+) -}}
+{{- end -}}
 {{- $_ := set $ctx "own" (concat $own (include "zeroloop.tlsEnv" $ctx | fromYamlArray) (include "zeroloop.engineEnv" $ctx | fromYamlArray)) -}}
 metadata:
   labels: {{- include "zeroloop.podLabels" $ctx | nindent 4 }}
@@ -21,6 +27,9 @@ spec:
       {{- include "zeroloop.containerImage" $ctx | nindent 6 }}
       command: [python, -m, trainer.launch]
       securityContext: {{- include "zeroloop.containerSecurityContext" $ctx | nindent 8 }}
+      {{- with include "zeroloop.metricsPort" . }}
+      ports: {{- . | nindent 8 }}
+      {{- end }}
       env: {{- include "zeroloop.env" $ctx | nindent 8 }}
       resources: {{- include "zeroloop.acceleratedResources" $ctx | nindent 8 }}
       volumeMounts:

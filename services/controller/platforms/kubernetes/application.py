@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from services._server.cluster import own_namespace
 from services._server.transport import access
+from services.controller import metrics
 from services.controller.book import RunBook
 from services.controller.config import ControllerSettings
 from services.controller.platforms.base import RunPlatform
@@ -116,9 +117,11 @@ def _maker(around: Surroundings, store: ObjectStore):  # noqa: ANN202
 
 async def _lead(leadership: Leadership, mirror: Mirror, runs: Runs, api: Api, pod: str) -> None:
     """Wait for the lease, play, and keep it."""
+    metrics.leads(leading=False)
     await _label(api, pod, None)
     await mirror.filled.wait()
     await leadership.acquire()
+    metrics.leads(leading=True)
     runs.lead()
     keeping = asyncio.create_task(leadership.keep())
     try:
