@@ -15,6 +15,7 @@ BANNED_MODULES = {"utils", "util", "helpers", "helper", "common", "misc"}
 TEXT = (".py", ".proto", ".md", ".yaml", ".sh", ".toml", ".lock", ".txt", ".json")
 ENVIRONMENT_READERS = {
     "services/_server/settings.py",
+    "src/zeroloop/client/tls.py",
     "src/zeroloop/client/token.py",
 }
 """Besides entry points (`__main__.py`, the CLI), the only files that look at the environment."""

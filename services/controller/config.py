@@ -51,6 +51,11 @@ class ControllerSettings(ServiceSettings):
     """On Kubernetes: who keeps inference replicas; `deployment`: a Deployment of the controller's;
     `kserve`: KServe, by an InferenceService. Changed, it holds for runs from their next look on."""
 
+    gang_patience_s: float = Field(default=600.0, ge=1, le=86_400)
+    """On Kubernetes: how long a training Job may hold nodes for some of its pods while others
+    find none; then it lets go of all and leaves them to others for as long. Jobs in a queue of
+    Kueue's are left to it."""
+
     labels: dict[str, str] = Field(default_factory=dict)
     """On Kubernetes: labels of everything that is made, as JSON."""
 

@@ -37,6 +37,10 @@ SETTLED_S, QUIET_S = 3.0, 10.0
 is played is looked at several times in the longer one."""
 
 
+GANG_S = 30
+"""How long a Job may hold nodes for some of its pods only."""
+
+
 def on_gpus(pool: str, count: int) -> dict[str, Any]:
     """Values of the chart that send pods to the nodes of a pool."""
     return {
@@ -49,7 +53,7 @@ def on_gpus(pool: str, count: int) -> dict[str, Any]:
 VALUES: dict[str, Any] = {
     "inference": on_gpus(SERVING, 1),
     "training": on_gpus(TRAINING, gpus.PER_NODE),
-    "controller": {"settings": {"runs_active_max": ACTIVE_MAX}},
+    "controller": {"settings": {"runs_active_max": ACTIVE_MAX, "gang_patience_s": GANG_S}},
     "runsVolume": {"accessModes": ["ReadWriteMany"]},
     "buffer": {"enabled": False},
     "postgresql": {"enabled": False},
@@ -186,6 +190,27 @@ def test_a_trainer_whose_node_is_lost_is_replaced_elsewhere(
     until(lambda: not pods_of(installed, LARGE))
 
 
+def test_a_gang_that_cannot_be_placed_holds_no_gpus(installed: Installation) -> None:
+    nodes = installed.cluster.get("nodes", f"--selector={gpus.POOL}={TRAINING}")["items"]
+    wanted = len(nodes) + 1
+    ranks = {"ranksPerNode": gpus.PER_NODE}
+    installed.create_run("gang", 1, training={"nodes": wanted, **ranks})
+    until(lambda: len(placed(installed, "gang")) == len(nodes))
+
+    installed.create_run("small", 1, training={"nodes": 1, **ranks})
+    until(lambda: not placed(installed, "gang"))
+    until(lambda: len(placed(installed, "small")) == 1)
+    told = installed.get("events", "--field-selector=involvedObject.name=gang")["items"]
+    assert [event for event in told if "lets go of its nodes" in event["message"]]
+
+    gpus.join(installed.cluster, TRAINING, ["gang-1", "gang-2"])
+    until(lambda: len(placed(installed, "gang")) == wanted)
+    assert len(jobs_of(installed, "gang")) == 1, "nothing has failed"
+    for run in ("gang", "small"):
+        installed.kubectl("delete", "selfplayrun", run)
+    until(lambda: not pods_of(installed))
+
+
 def test_fifty_runs_settle_and_then_nothing_is_written(installed: Installation) -> None:
     cluster = installed.cluster
     gpus.join(cluster, SERVING, [f"crowd-serving-{i}" for i in range(ACTIVE_MAX // gpus.PER_NODE)])
@@ -221,6 +246,11 @@ def run_of(installed: Installation, name: str) -> dict[str, Any]:
 
 
 # ---- looking
+
+
+def placed(installed: Installation, run: str) -> list[dict[str, Any]]:
+    """Trainers of a run that hold a node."""
+    return [pod for pod in pods_of(installed, run, "trainer") if pod["spec"].get("nodeName")]
 
 
 def pods_of(installed: Installation, run: str = "", component: str = "") -> list[dict[str, Any]]:

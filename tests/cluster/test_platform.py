@@ -214,7 +214,8 @@ def test_the_controller_has_the_rights_that_it_uses_and_no_others(installed: Ins
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    # Server-side apply that makes an object needs `create`, but is told as `patch`.
+    # A Job is patched where nodes are short; the tests of fake GPUs do that. Server-side apply
+    # that makes an object needs `create`, but is told as `patch`.
     created = {("apps", "deployments", "create"), ("", "services", "create")}
     # While an upgrade changes the backend, the controller that goes still looks at its own.
     looked = {("serving.kserve.io", "inferenceservices", "get")}

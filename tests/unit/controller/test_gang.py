@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
-from services.controller.platforms.kubernetes.gang import QUEUE_LABEL, REST, SPLIT_MAX, Gang, judge
+from services.controller.platforms.kubernetes.gang import Gang, judge
+from services.controller.platforms.kubernetes.workloads import QUEUE_LABEL
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-LONG = SPLIT_MAX + timedelta(seconds=1)
+PATIENCE = timedelta(minutes=10)
+LONG = PATIENCE + timedelta(seconds=1)
 
 
 def job(**changes: Any) -> dict[str, Any]:
@@ -45,16 +47,16 @@ def suspended(ago: timedelta) -> dict[str, Any]:
     ],
 )
 def test_what_is_placed_in_part_for_long_is_let_go(pods: Any, wanted: Gang) -> None:
-    assert judge(job(), pods, NOW) is wanted
+    assert judge(job(), pods, NOW, PATIENCE) is wanted
 
 
 def test_it_rests_and_is_taken_up_again() -> None:
-    assert judge(suspended(REST - timedelta(seconds=1)), [], NOW) is Gang.LEAVE
-    assert judge(suspended(REST), [], NOW) is Gang.TAKE_UP
-    assert judge(job(spec={"suspend": True}), [], NOW) is Gang.LEAVE, "not suspended yet"
+    assert judge(suspended(PATIENCE - timedelta(seconds=1)), [], NOW, PATIENCE) is Gang.REST
+    assert judge(suspended(PATIENCE), [], NOW, PATIENCE) is Gang.TAKE_UP
+    assert judge(job(spec={"suspend": True}), [], NOW, PATIENCE) is Gang.REST, "not suspended yet"
 
 
 def test_a_queue_knows_better() -> None:
     queued = {"metadata": {"labels": {QUEUE_LABEL: "gpus"}}}
-    assert judge(job(**queued), [placed(), waiting()], NOW) is Gang.LEAVE
-    assert judge(suspended(REST) | queued, [], NOW) is Gang.LEAVE
+    assert judge(job(**queued), [placed(), waiting()], NOW, PATIENCE) is Gang.LEAVE
+    assert judge(suspended(PATIENCE) | queued, [], NOW, PATIENCE) is Gang.LEAVE

@@ -1,7 +1,7 @@
 """Attempts to train as Jobs: started once, counted, forgiven, told of."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -29,6 +29,7 @@ class Jobs:
     def __init__(self) -> None:
         self.api = FakeApi()
         self.told: list[str] = []
+        self.now = datetime(2026, 1, 1, 12, tzinfo=UTC)
         self.trainer = KubernetesTrainer(
             cast("Api", self.api),
             BELONGING,
@@ -37,6 +38,8 @@ class Jobs:
             ),
             self.told.append,
             since=datetime(2026, 1, 1, tzinfo=UTC),
+            patience=timedelta(minutes=10),
+            now=lambda: self.now,
         )
 
     def names(self) -> list[str]:
@@ -51,7 +54,7 @@ class Jobs:
     def pod(self, job: str, **status: Any) -> None:
         labels = {**BELONGING.select("trainer"), "job-name": job}
         metadata = {"name": f"{job}-0-x", "labels": labels}
-        self.api.put(PODS, {"metadata": metadata, "status": status}, "ADDED")
+        self.api.put(PODS, {"metadata": metadata, "spec": {}, "status": status}, "ADDED")
 
 
 def published(
@@ -121,9 +124,10 @@ async def test_a_refusal_from_before_does_not_count(jobs: Jobs) -> None:
 async def test_pods_that_no_node_takes_are_told_of_once(jobs: Jobs) -> None:
     await jobs.trainer.ensure(0)
     message = "0/4 nodes are available: 4 Insufficient nvidia.com/gpu."
+    waits = {"type": "PodScheduled", "status": "False", "message": message}
     jobs.pod(
         "r-train-0",
-        conditions=[{"type": "PodScheduled", "status": "False", "message": message}],
+        conditions=[{**waits, "lastTransitionTime": jobs.now.isoformat()}],
     )
     for _ in range(2):
         await jobs.trainer.look(None)
@@ -205,3 +209,38 @@ async def test_a_run_comes_to_rest_while_the_buffer_is_away(jobs: Jobs) -> None:
         await jobs.trainer.look(away)
     await jobs.trainer.stop()
     assert jobs.names() == []
+
+
+async def test_a_job_that_finds_nodes_for_some_pods_lets_go_and_tries_again(jobs: Jobs) -> None:
+    await jobs.trainer.ensure(0)
+    since = {"type": "PodScheduled", "status": "False", "message": "Insufficient nvidia.com/gpu"}
+    since["lastTransitionTime"] = jobs.now.isoformat()
+    jobs.pod("r-train-0", conditions=[since])
+    held = {**jobs.api.objects["pods", "r-train-0-0-x"], "spec": {"nodeName": "a"}, "status": {}}
+    jobs.api.put(PODS, {**held, "metadata": {**held["metadata"], "name": "other"}}, "ADDED")
+
+    await jobs.trainer.look(None)
+    assert not suspended(jobs), "an autoscaler may bring a node"
+    jobs.now += timedelta(minutes=10)
+    await jobs.trainer.look(None)
+    assert suspended(jobs)
+    assert jobs.told[-1] == "r-train-0 lets go of its nodes, because not all of its pods have one"
+
+    item = jobs.api.objects["jobs", "r-train-0"]
+    at = jobs.now.isoformat()
+    item["status"] = {
+        "conditions": [{"type": "Suspended", "status": "True", "lastTransitionTime": at}]
+    }
+    jobs.api.objects = {key: value for key, value in jobs.api.objects.items() if "pods" not in key}
+    await jobs.trainer.look(None)
+    assert suspended(jobs)
+    assert "tries again" in jobs.trainer.waiting
+    assert jobs.trainer.state is Trainer.RUNNING, "nothing has failed"
+    jobs.now += timedelta(minutes=10)
+    await jobs.trainer.look(None)
+    assert not suspended(jobs)
+    assert jobs.names() == ["r-train-0"]
+
+
+def suspended(jobs: Jobs) -> bool:
+    return bool(jobs.api.objects["jobs", "r-train-0"]["spec"]["suspend"])

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from services._server.cluster import own_namespace
 from services._server.transport import access
@@ -45,26 +45,10 @@ async def runs_of_namespace(
     the block is left with `LostError`: nothing may go on in its name.
     """
     _require(settings)
-    assert settings.token_file is not None
-    assert settings.pod_templates is not None
-    to_services = access(settings)
-    templates = read_templates(settings.pod_templates)
     namespace = settings.namespace or own_namespace()
     kubeconfig = str(settings.kubeconfig or "")
     async with cluster.connect(namespace, kubeconfig) as api:
-        around = Surroundings(
-            api=api,
-            templates=templates,
-            backend=BACKENDS[settings.inference_backend],
-            labels=settings.labels,
-            buffer=settings.buffer_target,
-            reward=settings.reward_target,
-            execution=settings.execution_target,
-            access=to_services,
-            to_execution=access(settings, settings.execution_token_file),
-            token_file=settings.token_file,
-            spans=spans,
-        )
+        around = _surroundings(settings, api, spans)
         store = ObjectStore(api, RunStore(settings.runs_folder))
         runs = Runs(
             store,
@@ -85,7 +69,7 @@ async def runs_of_namespace(
                 ),
             ]
             try:
-                yield runs, to_services
+                yield runs, around.access
             finally:
                 await runs.close()
                 await store.close()
@@ -99,6 +83,25 @@ def _require(settings: ControllerSettings) -> None:
     missing = [name for name in needed if not getattr(settings, name)]
     if missing:
         raise ConfigError(f"{', '.join(missing)}: required where platform is kubernetes")
+
+
+def _surroundings(settings: ControllerSettings, api: Api, spans: RunSpans) -> Surroundings:
+    assert settings.token_file is not None
+    assert settings.pod_templates is not None
+    return Surroundings(
+        api=api,
+        templates=read_templates(settings.pod_templates),
+        backend=BACKENDS[settings.inference_backend],
+        labels=settings.labels,
+        buffer=settings.buffer_target,
+        reward=settings.reward_target,
+        execution=settings.execution_target,
+        access=access(settings),
+        to_execution=access(settings, settings.execution_token_file),
+        token_file=settings.token_file,
+        spans=spans,
+        gang_patience=timedelta(seconds=settings.gang_patience_s),
+    )
 
 
 def _maker(around: Surroundings, store: ObjectStore):  # noqa: ANN202

@@ -9,17 +9,9 @@ Values in, values out; the times are in the objects, so nothing has to be rememb
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
 
 from services.controller.platforms.kubernetes.api import Object
-
-QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
-
-SPLIT_MAX: Final = timedelta(seconds=120)
-"""How long some pods may hold their nodes while others find none: autoscalers need some time."""
-
-REST: Final = timedelta(seconds=120)
-"""How long a Job that was in part on nodes leaves them to others."""
+from services.controller.platforms.kubernetes.workloads import QUEUE_LABEL
 
 
 class Gang(StrEnum):
@@ -29,22 +21,33 @@ class Gang(StrEnum):
     LET_GO = "let_go"
     """Some hold nodes in vain: suspend the Job."""
 
+    REST = "rest"
+    """It has let go not long ago."""
+
     TAKE_UP = "take_up"
     """It has rested."""
 
 
-def judge(job: Object, pods: Sequence[Object], now: datetime) -> Gang:
-    """Look at a Job that has not ended. One with a queue is left to the queue."""
+def judge(job: Object, pods: Sequence[Object], now: datetime, patience: timedelta) -> Gang:
+    """Look at a Job that has not ended. One with a queue is left to the queue.
+
+    Args:
+        job: The Job.
+        pods: All of its pods.
+        now: The time.
+        patience: How long some pods may hold nodes while others find none; as long the Job leaves
+            them to others then.
+    """
     if QUEUE_LABEL in job["metadata"].get("labels", {}):
         return Gang.LEAVE
     if job["spec"].get("suspend"):
         since = _since(job.get("status") or {}, "Suspended", "True")
-        rested = since is not None and now - since >= REST
-        return Gang.TAKE_UP if rested else Gang.LEAVE
+        rested = since is not None and now - since >= patience
+        return Gang.TAKE_UP if rested else Gang.REST
     holding = [pod for pod in pods if pod["spec"].get("nodeName")]
     waits = [_since(pod.get("status") or {}, "PodScheduled", "False") for pod in pods]
     split = [since for since in waits if since is not None]
-    if holding and split and now - min(split) >= SPLIT_MAX:
+    if holding and split and now - min(split) >= patience:
         return Gang.LET_GO
     return Gang.LEAVE
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import assert_never
 
@@ -87,6 +87,9 @@ class Surroundings:
     token_file: Path
     """Where trainers find the token that they present."""
 
+    gang_patience: timedelta
+    """How long a training Job may hold nodes for some of its pods only."""
+
     spans: RunSpans
 
 
@@ -135,6 +138,7 @@ class KubernetesPlatform:
             ),
             self._warn,
             since=datetime.now(UTC),
+            patience=around.gang_patience,
         )
 
     @property

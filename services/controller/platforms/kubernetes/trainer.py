@@ -7,12 +7,13 @@ complete is no failure: it has trained its segment of rounds.
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.controller.decide import Trainer
 from services.controller.platforms.kubernetes.api import JOBS, PODS, SERVICES, Api, Object
 from services.controller.platforms.kubernetes.engines import unscheduled
+from services.controller.platforms.kubernetes.gang import Gang, judge
 from services.controller.platforms.kubernetes.workloads import (
     ATTEMPT,
     LAST_ROUND,
@@ -56,6 +57,8 @@ class Attempt:
     waits: bool
     """Some of its pods are not ready."""
 
+    job: Object
+
 
 def attempts_of(jobs: Sequence[Object]) -> list[Attempt]:
     """The attempts that Jobs stand for, oldest first."""
@@ -84,6 +87,7 @@ def _attempt(job: Object) -> Attempt:
         message,
         "deletionTimestamp" in metadata,
         status.get("ready", 0) < job["spec"]["parallelism"],
+        job,
     )
 
 
@@ -99,9 +103,29 @@ class KubernetesTrainer:
     """Starts and observes the attempts of one run."""
 
     def __init__(
-        self, api: Api, belonging: Belonging, job: MakeJob, tell: Tell, *, since: datetime
+        self,
+        api: Api,
+        belonging: Belonging,
+        job: MakeJob,
+        tell: Tell,
+        *,
+        since: datetime,
+        patience: timedelta,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Refusals before `since` are forgiven: somebody wants the run to be played again."""
+        """Make a trainer that starts nothing yet.
+
+        Args:
+            api: Where the Jobs are.
+            belonging: Of the run.
+            job: Makes the Job of an attempt.
+            tell: Told of what a person should know.
+            since: Refusals before are forgiven: somebody wants the run to be played again.
+            patience: How long a Job may hold nodes for some of its pods only.
+            now: The time.
+        """
+        self._now = now
+        self._patience = patience
         self._since = since
         self._api = api
         self._belonging = belonging
@@ -192,11 +216,33 @@ class KubernetesTrainer:
         return self._progress_at is None or attempt.ended_at > self._progress_at
 
     async def _note_waiting(self, attempt: Attempt) -> None:
-        self.waiting = unscheduled(await self._pods(attempt))
+        pods = await self._pods(attempt)
+        self.waiting = unscheduled(pods)
+        if self.waiting:
+            self._tell_once(attempt, f"no node takes a trainer: {self.waiting}")
+        match judge(attempt.job, pods, self._now(), self._patience):
+            case Gang.LET_GO:
+                self._tell(
+                    f"{attempt.name} lets go of its nodes, because not all of its pods have one"
+                )
+                await self._suspend(attempt, suspend=True)
+            case Gang.TAKE_UP:
+                await self._suspend(attempt, suspend=False)
+            case Gang.REST:
+                self.waiting = (
+                    f"{attempt.name} found nodes for some of its pods only; it tries again"
+                )
+            case Gang.LEAVE:
+                pass
+
+    def _tell_once(self, attempt: Attempt, message: str) -> None:
         told = f"{attempt.name} waits"
-        if self.waiting and told not in self._told:
+        if told not in self._told:
             self._told.add(told)
-            self._tell(f"no node takes a trainer: {self.waiting}")
+            self._tell(message)
+
+    async def _suspend(self, attempt: Attempt, *, suspend: bool) -> None:
+        await self._api.merge(JOBS, attempt.name, {"spec": {"suspend": suspend}})
 
     async def _note_end(self, attempt: Attempt) -> None:
         if attempt.name in self._told:

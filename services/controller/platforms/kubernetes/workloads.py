@@ -25,6 +25,8 @@ ATTEMPT: Final = "zeroloop.dev/attempt"
 LAST_ROUND: Final = "zeroloop.dev/last-round"
 """Label of a training Job: it is complete when this round is trained; 0: it never is."""
 
+QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
+
 TRACEPARENT: Final = "zeroloop.dev/traceparent"
 TEMPLATE: Final = "zeroloop.dev/template"
 """Annotation of an engine's pods: digest of what they were made from."""
@@ -224,7 +226,7 @@ def training_job(
     counted = {ATTEMPT: str(attempt), LAST_ROUND: str(last_round)}
     metadata = belonging.metadata(name, "trainer", **counted)
     if queue:
-        metadata["labels"]["kueue.x-k8s.io/queue-name"] = queue
+        metadata["labels"][QUEUE_LABEL] = queue
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
