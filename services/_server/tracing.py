@@ -31,6 +31,10 @@ _OURS = {
 """Statuses that are the server's fault; others are the caller's and no error of this span."""
 
 
+MARGIN_S = 0.25
+"""A caller whose time runs out by its own clock leaves up to this long before the server's ends."""
+
+
 class TracingInterceptor(grpc.aio.ServerInterceptor):
     """Continues the caller's trace in every call but health checks and reflection."""
 
@@ -90,7 +94,7 @@ def _record(method: str, code: grpc.StatusCode, duration_s: float) -> None:
 def _left(context: Context) -> grpc.StatusCode:
     """Why nobody waits for the answer any more: the caller left, or its time ran out."""
     remaining_s = cast("float | None", context.time_remaining())
-    over = remaining_s is not None and remaining_s <= 0
+    over = remaining_s is not None and remaining_s <= MARGIN_S
     return grpc.StatusCode.DEADLINE_EXCEEDED if over else grpc.StatusCode.CANCELLED
 
 
