@@ -1,0 +1,174 @@
+"""The platform with `inference.backend: kserve`, beside KServe's own manager.
+
+One installation serves all tests of this file, in their order: KServe is missing at first.
+"""
+
+import time
+from collections.abc import Generator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.cluster import installation, kserve
+from tests.cluster.cluster import Cluster
+from tests.cluster.conftest import cache
+from tests.cluster.installation import RELEASE, Installation, until
+from tests.cluster.kserve import Manager
+from tests.cluster.programs import build, catalog
+
+pytestmark = pytest.mark.timeout(1800)
+
+SMALL = {
+    "samples_per_group": "8",
+    "rollouts": "4",
+    "seed_batch_factor": "2",
+    "evaluate.enabled": "false",
+}
+INFERENCE = {"replicas": 2, "keepAfterRun": True}
+TWO_RANKS = {"nodes": 2}
+RUN = "served"
+KSERVE: dict[str, Any] = {"inference": {"backend": "kserve"}}
+HELD = ",".join(
+    [
+        *("inferenceservices.serving.kserve.io", "deployments", "services", "pods"),
+        *("horizontalpodautoscalers", "ingresses"),
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def installed(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[Installation]:
+    if build.missing([catalog.KSERVE], cache()):
+        pytest.fail("not built: run `python -m tests.cluster build kserve-manager`")
+    made = installation.prepare(cluster, cache(), tmp_path_factory.mktemp("release"))
+    assert "KServe" in made.put(**KSERVE)
+    yield made
+    made.helm("uninstall", RELEASE, "--wait")
+
+
+@pytest.fixture(scope="module")
+def manager(installed: Installation) -> Generator[Manager]:
+    with ExitStack() as stack:
+        began_s = time.monotonic()
+        running = stack.enter_context(kserve.running(installed.cluster, cache()))
+        print(f"KServe is up after {time.monotonic() - began_s:.0f} s")
+        # First of all: what belongs to runs goes before the manager does.
+        stack.callback(installed.kubectl, "delete", "selfplayruns", "--all", "--timeout=60s")
+        yield running
+        print(f"KServe's manager takes {running.memory_mib:.0f} MiB")
+
+
+def test_without_kserve_a_run_fails_and_says_what_to_do(installed: Installation) -> None:
+    installed.create_run("without", 1, settings=SMALL)
+    until(lambda: installed.status("without").get("phase") == "Failed")
+    conditions = {found["type"]: found for found in installed.status("without")["conditions"]}
+    assert "KServe is not installed" in conditions["Failed"]["message"]
+    assert "inference.backend to deployment" in conditions["Failed"]["message"]
+    told = installed.get("events", "--field-selector=involvedObject.name=without")["items"]
+    warned = [event["message"] for event in told if event["type"] == "Warning"]
+    assert any("KServe is not installed" in message for message in warned), warned
+    installed.kubectl("delete", "selfplayrun", "without")
+
+
+@pytest.mark.usefixtures("manager")
+def test_three_rounds_are_played_on_replicas_of_kserve(installed: Installation) -> None:
+    began_s = time.monotonic()
+    installed.create_run(RUN, 3, settings=SMALL, inference=INFERENCE, training=TWO_RANKS)
+    installed.wait_for(RUN, lambda status: condition(status, "InferenceReady") == "True")
+    print(f"the first replica serves after {time.monotonic() - began_s:.0f} s")
+    status = installed.wait_for(RUN, lambda status: status.get("phase") == "Completed")
+    print(f"three rounds took {time.monotonic() - began_s:.0f} s")
+    assert status["weightsVersion"] == 3
+    conditions = {found["type"]: found for found in status["conditions"]}
+    assert "v3 on 2 of 2 replicas" in conditions["WeightsSynced"]["message"]
+
+
+@pytest.mark.usefixtures("manager")
+def test_kserve_makes_a_deployment_and_no_more_than_it_must(installed: Installation) -> None:
+    found = names(installed, f"--selector=zeroloop.dev/run={RUN}")
+    assert found["InferenceService"] == {RUN}
+    assert found["Deployment"] == {f"{RUN}-predictor"}
+    assert found["Service"] == {f"{RUN}-inference", f"{RUN}-predictor", f"{RUN}-train"}
+    assert not {"HorizontalPodAutoscaler", "Ingress"} & set(names(installed))
+    deployment = installed.get("deployment", f"{RUN}-predictor")
+    assert deployment["spec"]["replicas"] == 2
+    assert deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == 0
+    assert deployment["metadata"]["generation"] == 1, "weights never touch the pods"
+    serving = pods(installed, RUN)
+    assert len(serving) == 2, "keepAfterRun"
+    for pod in serving:
+        (container,) = pod["spec"]["containers"]
+        assert container["name"] == "kserve-container"
+        assert "grpc" in container["readinessProbe"], "ready with its weights and not before"
+        assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+@pytest.mark.usefixtures("manager")
+def test_a_deleted_run_takes_its_inference_service_and_pods_along(
+    installed: Installation,
+) -> None:
+    installed.kubectl("delete", "selfplayrun", RUN, "--timeout=60s")
+    until(lambda: not names(installed, f"--selector=zeroloop.dev/run={RUN}"))
+
+
+@pytest.mark.usefixtures("manager")
+def test_a_run_survives_a_lost_replica_and_a_change_of_backend(installed: Installation) -> None:
+    run = "moved"
+    installed.create_run(run, 5, settings=SMALL, inference=INFERENCE, training=TWO_RANKS)
+    installed.wait_for(run, lambda status: status.get("currentRound", 0) >= 1)
+    before = {pod["metadata"]["name"] for pod in pods(installed, run)}
+    installed.kill(min(before))
+    until(lambda: bool({pod["metadata"]["name"] for pod in pods(installed, run)} - before))
+
+    installed.put(upgrade=True)
+    assert installed.status(run)["phase"] != "Completed", "else nothing moves"
+    status = installed.wait_for(run, lambda status: status.get("phase") == "Completed")
+    conditions = {found["type"]: found for found in status["conditions"]}
+    assert "v5 on" in conditions["WeightsSynced"]["message"]
+    found = names(installed, f"--selector=zeroloop.dev/run={run}")
+    assert found["Deployment"] == {f"{run}-inference"}
+    assert "InferenceService" not in found
+
+
+@pytest.mark.usefixtures("manager")
+def test_the_controller_has_the_rights_that_it_uses_on_inference_services(
+    installed: Installation,
+) -> None:
+    account = f"system:serviceaccount:{installed.namespace}:{RELEASE}-controller"
+    asked = [
+        (event["objectRef"]["resource"], event["verb"], event["responseStatus"]["code"])
+        for event in installed.cluster.audit_events()
+        if event["user"]["username"] == account and event["stage"] == "ResponseComplete"
+    ]
+    used = {verb for resource, verb, _ in asked if resource == "inferenceservices"}
+    assert used == {"get", "patch", "delete"}, "and create, which apply needs"
+    assert not [entry for entry in asked if entry[2] == 403]
+
+
+# ---- looking
+
+
+def condition(status: Any, kind: str) -> str:
+    found = {entry["type"]: entry["status"] for entry in status.get("conditions", ())}
+    return found.get(kind, "")
+
+
+def names(installed: Installation, *arguments: str) -> dict[str, set[str]]:
+    """Names of what is there, by kind."""
+    found: dict[str, set[str]] = {}
+    for item in installed.get(HELD, *arguments)["items"]:
+        found.setdefault(item["kind"], set()).add(item["metadata"]["name"])
+    return found
+
+
+def pods(installed: Installation, run: str) -> list[dict[str, Any]]:
+    selector = f"--selector=zeroloop.dev/run={run},app.kubernetes.io/component=inference"
+    found = installed.get("pods", selector)["items"]
+    return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    return condition(pod["status"], "Ready") == "True"
