@@ -34,8 +34,6 @@ PAUSES_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
 STAGES_S = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800)
 """From a seedling's stage to a round of a large model."""
 
-REWARDS = (-1, -0.5, 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
-
 SUFFIXES = {"s": "_seconds"}
 """What the Prometheus exporter makes of a unit; others are not part of the name."""
 
@@ -185,8 +183,9 @@ METRICS: tuple[Metric, ...] = (
         _OF_A_PROGRAM,
     ),
     Metric(
-        *(semconv.METRIC_REWARD_VALUE, _H, "1", "Rewards by role."),
-        *((semconv.REWARD_KIND,), REWARDS),
+        # No histogram: those take no values below zero.
+        *(semconv.METRIC_REWARDS, _C, "{reward}", "Rewards by role, rounded to tenths."),
+        (semconv.REWARD_KIND, semconv.REWARD_VALUE),
     ),
     Metric(
         *(semconv.METRIC_BUFFER_ITEMS, _G, "{task}", "Tasks in the buffers of all runs."),

@@ -32,7 +32,7 @@ from zeroloop.reward.v1 import reward_pb2_grpc as stubs
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
-_REWARDS = instruments.histogram(metrics.get_meter("zeroloop.reward"), semconv.METRIC_REWARD_VALUE)
+_REWARDS = instruments.counter(metrics.get_meter("zeroloop.reward"), semconv.METRIC_REWARDS)
 
 
 class RewardServicer(stubs.RewardServiceServicer):
@@ -154,4 +154,5 @@ def _bound(field: str, items: Sequence[object], count_max: int) -> None:
 def _record(role: str, scored: Sequence[Scored]) -> None:
     for one in scored:
         if one.value is not None:
-            _REWARDS.record(one.value, {semconv.REWARD_KIND: role})
+            value = f"{one.value:.1f}"
+            _REWARDS.add(1, {semconv.REWARD_KIND: role, semconv.REWARD_VALUE: value})

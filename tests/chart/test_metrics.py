@@ -200,7 +200,8 @@ def check(query: queries.Query) -> None:
         *(("component", component) for component in METERED),
         *(("job", component) for component in METERED),
         *(("status", status.value) for status in RunStatus),
-        *(("gen_ai_token_type", "output"), ("zeroloop_reward_kind", "solver")),
+        ("gen_ai_token_type", "output"),
+        *(("zeroloop_reward_kind", role) for role in ("proposer", "solver")),
     }
     chosen = {pair for pair in query.values if pair[0] not in ("namespace", "error_type")}
     assert chosen <= stages
