@@ -35,7 +35,7 @@ demo: setup ## Play real self-play rounds on this machine and write a report (RO
 	$(PY) -m zeroloop.cli play --model models/seedling --preset seedling --rounds $(ROUNDS) $(if $(RUN),--name $(RUN))
 
 learn: setup ## The same for 100 rounds, long enough for a significant result.
-	$(PY) -m zeroloop.cli play --model models/seedling --preset seedling --rounds 100 $(if $(RUN),--name $(RUN))
+	$(PY) -m zeroloop.cli play --model models/seedling --preset seedling --rounds 100 --set evaluate.samples=4 $(if $(RUN),--name $(RUN))
 
 test: setup lint test-unit test-chart test-services test-engine test-hostile ## Run every test but the long ones.
 

@@ -53,7 +53,11 @@ class Evaluate(_Section):
     """Off: no evaluation, as if there were no held-out tasks."""
 
     tasks_per_kind: int = Field(default=300, ge=1, le=100_000)
-    """Held-out tasks of each kind that are sampled once each."""
+    """Held-out tasks of each kind."""
+
+    samples: int = Field(default=1, ge=1, le=64)
+    """Answers to each of them. A task's accuracy is their mean, so more of them show smaller
+    changes."""
 
 
 class Checkpoint(_Section):

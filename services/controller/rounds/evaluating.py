@@ -1,9 +1,10 @@
-"""Evaluate: held-out tasks, one sampled answer each, the same seeds every time."""
+"""Evaluate: sampled answers to held-out tasks, with the same seeds every time."""
 
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean as mean
 from typing import Any
 
 from services.controller.rounds.answering import Answer, Question, answer
@@ -67,38 +68,49 @@ def _heldout(fields: Mapping[str, Any]) -> HeldOut:
 
 
 async def evaluate(game: Game, turn: Turn, out: Relay[Episode]) -> None:
-    """Put the answer to each held-out task into `out`, as they become known."""
+    """Put the answers to each held-out task into `out`, as they become known."""
     tally = game.meter.restart(Step.EVALUATE)
     kept = [h for h in game.heldout if h.task.kind in game.algorithm.kinds]
     specs = [PromptSpec(kind=h.task.kind, role=Role.SOLVER, task=h.task) for h in kept]
     texts = await render(game, specs)
     short = await are_short(game, turn, texts)
-    asked = [(i, h, t) for i, (h, t, ok) in enumerate(zip(kept, texts, short, strict=True)) if ok]
+    samples = game.play.evaluate.samples
+    asked = [
+        (index * samples + sample, heldout, text, sample)
+        for index, (heldout, text, ok) in enumerate(zip(kept, texts, short, strict=True))
+        for sample in range(samples)
+        if ok
+    ]
     tally.total = len(asked)
-    # The seeds do not depend on the round, so that before and after differ by the weights alone.
     questions = [
-        Question(heldout.task, Prompt(text=text, seed=game.dice(Step.EVALUATE, heldout.name)))
-        for _, heldout, text in asked
+        Question(heldout.task, Prompt(text=text, seed=_seed(game, heldout, sample)))
+        for _, heldout, text, sample in asked
     ]
 
     def note(given: Answer) -> None:
-        index, heldout, _ = asked[given.question]
+        index, heldout, _, _ = asked[given.question]
         out.put(_episode(index, heldout, questions[given.question], given))
 
     sampling = Sampling(max_tokens=game.algorithm.response_tokens_max)
     await answer(game, turn, questions, sampling, require_format=True, tally=tally, note=note)
 
 
+def _seed(game: Game, heldout: HeldOut, sample: int) -> int:
+    """It does not depend on the round, so that before and after differ by the weights alone."""
+    purpose = (Step.EVALUATE, heldout.name)
+    return game.dice(*purpose, sample) if sample else game.dice(*purpose)
+
+
 def accuracy_figures(episodes: Sequence[Episode]) -> dict[str, float]:
     """Held-out accuracy and number of tasks by kind, over the answers whose outcome is known."""
-    by: dict[Kind, list[float]] = defaultdict(list)
+    by: dict[Kind, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for episode in episodes:
         if episode.outcome is not Outcome.NOT_EXECUTED:
-            by[episode.kind].append(episode.accuracy)
+            by[episode.kind][episode.task_id].append(episode.accuracy)
     found: dict[str, float] = {}
-    for kind, accuracies in by.items():
-        found[by_kind(figures.HELDOUT_ACCURACY, kind)] = sum(accuracies) / len(accuracies)
-        found[by_kind(figures.HELDOUT_TASKS, kind)] = len(accuracies)
+    for kind, tasks in by.items():
+        found[by_kind(figures.HELDOUT_ACCURACY, kind)] = mean(map(mean, tasks.values()))
+        found[by_kind(figures.HELDOUT_TASKS, kind)] = len(tasks)
     return found
 
 

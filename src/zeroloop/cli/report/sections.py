@@ -61,8 +61,8 @@ def heldout(facts: RunFacts) -> str:
         for kind, c in found.items()
     )
     note = (
-        f"Share of {tasks} held-out tasks per kind solved in one sampled answer each, before "
-        "learning (grey) and after (coloured). Bars are 95 % intervals; the change is measured "
+        f"Accuracy of sampled answers to {tasks} held-out tasks per kind, before learning (grey) "
+        "and after (coloured). Bars are 95 % intervals; the change is measured "
         "task by task, which makes its own interval narrower than the bars suggest (normal "
         "approximations of Agresti and Coull, and of Agresti and Min)."
     )
