@@ -64,6 +64,8 @@ class Installation:
             str(CHART),
             *("--values", str(VALUES), "--values", str(self.folder / "test-values.yaml")),
             *("--values", str(path), "--wait", f"--timeout={INSTALL_S}s"),
+            # Of a release before, which kept the CRD.
+            "--take-ownership",
         )
 
     def create_run(self, name: str, rounds: int, **spec: Any) -> None:

@@ -66,20 +66,15 @@ def installed(
     cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[Installation]:
     made = installation.prepare(cluster, cache(), tmp_path_factory.mktemp("release"))
-    # Another release of this cluster may have made it, and would keep it.
-    crds = {crd["metadata"]["name"] for crd in cluster.get("customresourcedefinitions")["items"]}
-    own = "selfplayruns.zeroloop.dev" not in crds
     with gpus.faked(cluster):
         gpus.join(cluster, SERVING, SERVERS)
         gpus.join(cluster, TRAINING, TRAINERS)
-        made.put(**VALUES, crds={"enabled": own})
+        made.put(**VALUES)
         yield made
         # The controller first: else every run that goes makes room for one that waits.
         made.helm("uninstall", RELEASE)
         made.kubectl("delete", "selfplayruns", "--all", "--wait=false")
         until(lambda: not pods_of(made))
-        if own:
-            cluster.kubectl("delete", "customresourcedefinition", "selfplayruns.zeroloop.dev")
 
 
 @pytest.fixture(scope="module")
