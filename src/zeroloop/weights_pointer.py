@@ -39,7 +39,11 @@ def point_at(path: Path, served: ServedWeights) -> None:
     }
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(json.dumps(document) + "\n", "utf-8")
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(document) + "\n")
+            # A node that loses power must not leave an empty file behind.
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(path)
     except OSError as error:
         raise UnavailableError(f"cannot write {path}: {error.strerror}") from error

@@ -168,9 +168,9 @@ class KubernetesPlatform:
             seen = unknown(services, self._trainer.state, self._trainer.failures)
             return replace(seen, trainer_waits=self._trainer.waiting)
         await self._trainer.look(self._newest)
-        await self._point(player)
         rounds = self._book.run.spec.rounds
         seen = await observed(player, self._trainer.state, self._trainer.failures, rounds)
+        await self._point(player, seen.served)
         return replace(seen, trainer_waits=self._trainer.waiting)
 
     async def apply(self, action: Action) -> None:
@@ -319,9 +319,9 @@ class KubernetesPlatform:
         except NotFoundError:
             return None
 
-    async def _point(self, player: Player) -> None:
+    async def _point(self, player: Player, served: Sequence[int]) -> None:
         """Name the version that every replica serves, for those that start later."""
-        version = min(await player.served())
+        version = min(served)
         if version in (0, self._pointed_at):
             return
         weights = await player.game.buffer.weights.get(self._book.run.name, version)
