@@ -26,6 +26,16 @@ VALUES = ROOT / "deploy/values/cpu.yaml"
 RELEASE = "zeroloop"
 MODEL = "/app/models/seedling"
 LEADER = "zeroloop.dev/leader"
+SMALL = {
+    "samples_per_group": "8",
+    "rollouts": "4",
+    "seed_batch_factor": "2",
+    "evaluate.enabled": "false",
+}
+"""Settings of a run whose rounds take seconds."""
+
+INFERENCE = {"replicas": 2, "keepAfterRun": True}
+TWO_RANKS = {"nodes": 2}
 INSTALL_S = 240
 PLAYED_S = 900
 """Three rounds with two replicas and two ranks, on two busy cores."""

@@ -13,20 +13,19 @@ import pytest
 from tests.cluster import installation, kserve
 from tests.cluster.cluster import Cluster
 from tests.cluster.conftest import cache
-from tests.cluster.installation import RELEASE, Installation, until
+from tests.cluster.installation import (
+    INFERENCE,
+    RELEASE,
+    SMALL,
+    TWO_RANKS,
+    Installation,
+    until,
+)
 from tests.cluster.kserve import Manager
 from tests.cluster.programs import build, catalog
 
 pytestmark = pytest.mark.timeout(1800)
 
-SMALL = {
-    "samples_per_group": "8",
-    "rollouts": "4",
-    "seed_batch_factor": "2",
-    "evaluate.enabled": "false",
-}
-INFERENCE = {"replicas": 2, "keepAfterRun": True}
-TWO_RANKS = {"nodes": 2}
 RUN = "served"
 KSERVE: dict[str, Any] = {"inference": {"backend": "kserve"}}
 HELD = ",".join(

@@ -15,21 +15,20 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.collector import Collector, collecting
 from tests.cluster.conftest import cache
 from tests.cluster.errors import ClusterError
-from tests.cluster.installation import RELEASE, Installation, until
+from tests.cluster.installation import (
+    INFERENCE,
+    RELEASE,
+    SMALL,
+    TWO_RANKS,
+    Installation,
+    until,
+)
 from zeroloop.core import figures
 from zeroloop.core.rounds import RoundState
 
 pytestmark = pytest.mark.timeout(1800)
 
 RUN = "three-rounds"
-SMALL = {
-    "samples_per_group": "8",
-    "rollouts": "4",
-    "seed_batch_factor": "2",
-    "evaluate.enabled": "false",
-}
-INFERENCE = {"replicas": 2, "keepAfterRun": True}
-TWO_RANKS = {"nodes": 2}
 TRACED = {"controller", "inference", "reward", "buffer", "trainer"}
 """Services whose spans reach the collector; execution may call nobody."""
 

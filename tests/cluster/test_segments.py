@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-import zeroloop
 from tests.cluster import installation
 from tests.cluster.cluster import Cluster
 from tests.cluster.conftest import cache
@@ -18,17 +17,15 @@ from tests.cluster.installation import RELEASE, Installation
 from zeroloop.core import figures
 from zeroloop.core.batches import Weights
 from zeroloop.core.rounds import Round, RoundState
-from zeroloop.core.runs import Endpoints
 
 pytestmark = pytest.mark.timeout(1800)
 
 RUN = "segments"
 SMALL = {
-    "samples_per_group": "8",
-    "rollouts": "4",
-    "seed_batch_factor": "2",
+    **installation.SMALL,
     # In turn, so that a stage tells what runs.
     "pipeline.overlap": "false",
+    "evaluate.enabled": "true",
     "evaluate.tasks_per_kind": "3",
 }
 WHOLE_SECOND = timedelta(seconds=1)
@@ -127,8 +124,7 @@ async def test_each_round_is_trained_by_a_job_of_its_own_that_is_gone_while_othe
 
 async def history(installed: Installation, run: str) -> tuple[list[Round], dict[int, Weights]]:
     """The rounds of a run, and its versions of the weights by number."""
-    endpoints = Endpoints(buffer=installed.address_of("buffer"))
-    async with zeroloop.aio.connect_services(endpoints, installed.token()) as client:
+    async with installed.client("buffer") as client:
         versions = {weights.version: weights for weights in await client.weights.list(run=run)}
         return await client.rounds.list(run=run), versions
 

@@ -319,9 +319,9 @@ class KubernetesPlatform:
         except NotFoundError:
             return None
 
-    async def _point(self, player: Player, served: Sequence[int]) -> None:
+    async def _point(self, player: Player, versions: Sequence[int]) -> None:
         """Name the version that every replica serves, for those that start later."""
-        version = min(served)
+        version = min(versions)
         if version in (0, self._pointed_at):
             return
         weights = await player.game.buffer.weights.get(self._book.run.name, version)
