@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         yield bench
         for process in bench.started:
             for child in psutil.Process().children(recursive=True):
-                child.kill()
+                with suppress(psutil.NoSuchProcess):  # ended by itself meanwhile
+                    child.kill()
             process.wait()
 
 
