@@ -64,6 +64,9 @@ class Observed:
     evaluated: bool
     """Whether the last round's held-out evaluation is stored."""
 
+    asleep: int = 0
+    """Inference replicas that have let go of their devices."""
+
     trainer_waits: str = ""
     """Why no machine takes the trainer; empty if one does. Nothing is decided by it."""
 
@@ -82,6 +85,9 @@ class Spec:
     rounds_per_job: int = 0
     """Rounds of a segment: the trainer ends with each and begins the next one only when a batch
     waits for it. 0: there is one segment, without an end."""
+
+    colocate: bool = False
+    """Engines and trainer share devices and take turns; a segment is one round then."""
 
     trainer_failures_max: int = 5
     """Attempts that may fail per round. More is not bad luck but a bug or a full disk."""
@@ -109,6 +115,21 @@ class EnsureTrainer:
     attempt: int
     last_round: int = 0
     """It ends well once this round is trained; 0: it goes on until it is told to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class SleepEngines:
+    """No replica holds its device."""
+
+
+@dataclass(frozen=True, slots=True)
+class WakeEngines:
+    """Every replica can be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitTrainerEnd:
+    """Look again when the trainer has ended, or soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +172,18 @@ class Halt:
         return self.reason is Reason.ALL_ROUNDS_PLAYED
 
 
-Action: TypeAlias = EnsureServices | EnsureTrainer | Play | AwaitWeights | Roll | Pause | Halt
+Action: TypeAlias = (
+    EnsureServices
+    | EnsureTrainer
+    | SleepEngines
+    | WakeEngines
+    | AwaitTrainerEnd
+    | Play
+    | AwaitWeights
+    | Roll
+    | Pause
+    | Halt
+)
 
 
 def decide(observed: Observed, spec: Spec) -> list[Action]:
@@ -165,20 +197,27 @@ def decide(observed: Observed, spec: Spec) -> list[Action]:
     if observed.services is not Services.READY:
         return [EnsureServices()]
     if observed.round_index > spec.rounds:
-        return [Play(spec.rounds, Step.EVALUATE)]
+        return _engines_turn(observed, spec) or [Play(spec.rounds, Step.EVALUATE)]
     if observed.trainer is Trainer.REFUSED:
         message = "the trainer refused its settings or its data"
         return [Halt(Reason.TRAINING_REFUSED, message)]
     if observed.steps_missing:
-        return _play(observed, spec)
+        return _engines_turn(observed, spec) or _play(observed, spec)
     if not observed.trained:
         return _train(observed, spec)
-    return _roll(observed)
+    return _engines_turn(observed, spec) or _roll(observed)
 
 
 def _over(observed: Observed, spec: Spec) -> bool:
     trained = observed.round_index > spec.rounds
     return trained and (observed.evaluated or not spec.evaluate)
+
+
+def _engines_turn(observed: Observed, spec: Spec) -> list[Action]:
+    """What comes first where the engines have to get their devices back; else nothing."""
+    if spec.colocate and observed.trainer is Trainer.RUNNING:
+        return [AwaitTrainerEnd()]
+    return [WakeEngines()] if observed.asleep else []
 
 
 def _play(observed: Observed, spec: Spec) -> list[Action]:
@@ -197,9 +236,12 @@ def _train(observed: Observed, spec: Spec) -> list[Action]:
     if failures > spec.trainer_failures_max:
         message = f"round {version} is not trained after {failures} failed attempts"
         return [Halt(Reason.TRAINING_FAILED, message)]
-    if observed.trainer is Trainer.RUNNING:
-        return [AwaitWeights(version)]
-    return [EnsureTrainer(failures, _last_round(version, spec)), AwaitWeights(version)]
+    # A replica that came up meanwhile is awake.
+    awake = spec.colocate and observed.asleep < len(observed.served)
+    first: list[Action] = [SleepEngines()] if awake else []
+    if observed.trainer is not Trainer.RUNNING:
+        first.append(EnsureTrainer(failures, _last_round(version, spec)))
+    return [*first, AwaitWeights(version)]
 
 
 def _last_round(round_index: int, spec: Spec) -> int:

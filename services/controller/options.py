@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from zeroloop.core import training
 from zeroloop.core.presets import preset
@@ -91,6 +98,10 @@ class Training(_Section):
     goes on from the checkpoint, so others can use its devices meanwhile. 0: it stays until the
     run ends."""
 
+    colocate: bool = False
+    """Engine and trainer share devices and take turns: the engine sleeps while a trainer runs,
+    which ends with each round as with `rounds_per_job` 1."""
+
     queue: str = Field(default="", max_length=63)
     """Kueue's LocalQueue that admits training Jobs; empty: none."""
 
@@ -103,6 +114,21 @@ class Training(_Section):
     micro_batch_tokens: int = Field(default=16_384, ge=256, le=training.MICRO_BATCH_TOKENS_MAX)
     """Padded tokens that one forward pass holds; the longest sequence must fit. The loss does
     not depend on it."""
+
+    @field_validator("colocate")
+    @classmethod
+    def _one_round_a_turn(cls, colocate: Any, info: ValidationInfo) -> Any:
+        rounds = info.data.get("rounds_per_job", 0)
+        if colocate and rounds > 1:
+            raise ValueError(
+                f"rounds_per_job must be 1 with it, got {rounds}: every round both have a turn"
+            )
+        return colocate
+
+    @property
+    def segment_rounds(self) -> int:
+        """Rounds after which the trainer ends; 0: it stays."""
+        return 1 if self.colocate else self.rounds_per_job
 
 
 class Inference(_Section):

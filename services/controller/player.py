@@ -89,6 +89,10 @@ class Player:
         states = [await r.weights.get() for r in self._connections.replicas]
         return tuple(state.weights_version for state in states)
 
+    async def asleep(self) -> int:
+        """Replicas that have let go of their devices."""
+        return sum([(await r.weights.get()).asleep for r in self._connections.replicas])
+
     async def published(self) -> int:
         """Newest version in the registry; -1 if none."""
         try:
@@ -179,6 +183,22 @@ class Player:
         self._note_rolled(version, rolled)
         self._end_round(await self.game.buffer.rounds.get(self.game.run, version), rolled)
         await self._retain()
+
+    async def sleep(self) -> None:
+        """Make every replica let go of its device.
+
+        Raises:
+            UnavailableError: One does not answer; repeat it.
+        """
+        await asyncio.gather(*(r.weights.sleep() for r in self._connections.replicas))
+
+    async def wake(self) -> None:
+        """Give every replica its device back.
+
+        Raises:
+            UnavailableError: One does not answer; repeat it.
+        """
+        await asyncio.gather(*(r.weights.wake() for r in self._connections.replicas))
 
     def close(self) -> None:
         """The run is left."""

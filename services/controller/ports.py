@@ -232,3 +232,11 @@ class ReplicaWeights(Protocol):
     async def get(self) -> WeightsState:
         """What is served and what could be."""
         ...
+
+    async def sleep(self) -> float:
+        """Let go of the device; return the seconds that it took."""
+        ...
+
+    async def wake(self) -> float:
+        """Take the device again; return the seconds that it took."""
+        ...

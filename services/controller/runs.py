@@ -370,7 +370,8 @@ class Runs:
                 rounds=spec.rounds,
                 suspend=spec.suspend,
                 evaluate=bool(prepared.heldout),
-                rounds_per_job=prepared.settings.play.training.rounds_per_job,
+                rounds_per_job=prepared.settings.play.training.segment_rounds,
+                colocate=prepared.settings.play.training.colocate,
                 trainer_failures_max=prepared.settings.play.training.failures_max,
             )
 

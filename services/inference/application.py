@@ -60,6 +60,7 @@ async def inference(
         keeper,
         gate,
         parity_max=settings.parity_max,
+        may_sleep=settings.sleep_mode,
         check_fit=check_fit if settings.engine == "vllm" else _anything_fits,
     )
     weights = MeteredWeights(roll)
@@ -82,7 +83,8 @@ def launcher(settings: InferenceSettings, environ: MutableMapping[str, str]) -> 
         return _simulated(settings)
 
     async def launch(weights: Served) -> Engine:
-        from services.inference.engine.vllm import VllmEngine, VllmSettings, prepare_environment
+        from services.inference.engine.vllm import VllmEngine
+        from services.inference.engine.vllm_options import VllmSettings, prepare_environment
 
         prepare_environment(environ, settings.threads)
         return await VllmEngine.launch(
@@ -95,6 +97,7 @@ def launcher(settings: InferenceSettings, environ: MutableMapping[str, str]) -> 
                 tensor_parallel_size=settings.tensor_parallel_size,
                 gpu_memory_ratio=settings.gpu_memory_ratio,
                 kv_cache_mib=settings.kv_cache_mib,
+                sleep_mode=settings.sleep_mode,
                 threads=settings.threads,
                 metrics=settings.metrics_port is not None,
             ),

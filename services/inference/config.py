@@ -49,6 +49,10 @@ class InferenceSettings(ServiceSettings):
     gpu_memory_ratio: float = Field(default=0.9, gt=0, le=1)
     """Share of a GPU's memory that the engine takes."""
 
+    sleep_mode: bool = False
+    """Allow Sleep, which frees a GPU for a trainer that takes turns with the engine. On a CPU
+    the engine rests then and its memory stays."""
+
     kv_cache_mib: int = Field(default=1024, ge=16)
     """Memory for attention keys and values on a CPU."""
 

@@ -69,12 +69,26 @@ class EngineKeeper:
         self._names = names
         self._restarts_max = restarts_max
         self._restart_window_s = restart_window_s
+        self.asleep = False
+        """The engine has let go of its device. A new one is awake."""
+
         self._engine: Engine | None = None
         self._absence = "the engine is loading; retry"
         self._given_up: asyncio.Future[str] | None = None
 
     def engine(self) -> Engine:
-        """Return the engine.
+        """Return the engine, ready to work.
+
+        Raises:
+            UnavailableError: It sleeps, or is loading, restarting or lost.
+        """
+        engine = self.loaded()
+        if self.asleep:
+            raise UnavailableError("the engine sleeps while a trainer has its device; retry")
+        return engine
+
+    def loaded(self) -> Engine:
+        """Return the engine, be it asleep.
 
         Raises:
             UnavailableError: It is loading, restarting or lost.
@@ -117,7 +131,7 @@ class EngineKeeper:
         self._given_up = asyncio.get_running_loop().create_future()
         death = asyncio.create_task(engine.died())
         try:
-            self._engine = engine
+            self._engine, self.asleep = engine, False
             logger.info("engine_serving", extra={"weights_version": self.served.version})
             await self._announce.serving(*self._names)
             await asyncio.wait({death, self._given_up}, return_when=asyncio.FIRST_COMPLETED)

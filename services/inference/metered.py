@@ -109,6 +109,16 @@ class MeteredWeights:
         weights_version.set(version)
         return version
 
+    async def sleep(self) -> float:
+        """Sleep as the measured one does."""
+        with tracer.start_as_current_span(semconv.SPAN_ENGINE_SLEEP):
+            return await self._weights.sleep()
+
+    async def wake(self) -> float:
+        """Wake as the measured one does."""
+        with tracer.start_as_current_span(semconv.SPAN_ENGINE_WAKE):
+            return await self._weights.wake()
+
     def state(self) -> WeightsState:
         """What is served and what could be."""
         state = self._weights.state()

@@ -24,6 +24,8 @@ class Weights(Protocol):
     async def stage(self, version: int, uri: str, manifest_digest: str) -> int: ...
     async def apply(self, version: int, parity_max: float) -> AppliedWeights: ...
     async def rollback(self) -> int: ...
+    async def sleep(self) -> float: ...
+    async def wake(self) -> float: ...
     def state(self) -> WeightsState: ...
 
 
@@ -78,10 +80,17 @@ class WeightsServicer(stubs.WeightsServiceServicer):
     async def Rollback(self, request: pb.RollbackRequest, context: Context) -> pb.RollbackResponse:
         return pb.RollbackResponse(weights_version=await self._weights.rollback())
 
+    async def Sleep(self, request: pb.SleepRequest, context: Context) -> pb.SleepResponse:
+        return pb.SleepResponse(duration_s=await self._weights.sleep())
+
+    async def Wake(self, request: pb.WakeRequest, context: Context) -> pb.WakeResponse:
+        return pb.WakeResponse(duration_s=await self._weights.wake())
+
     async def Get(self, request: pb.GetRequest, context: Context) -> pb.GetResponse:
         state = self._weights.state()
         return pb.GetResponse(
             weights_version=state.weights_version,
             staged_versions=state.staged_versions,
             previous_version=state.previous_version,
+            asleep=state.asleep,
         )

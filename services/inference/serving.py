@@ -110,7 +110,7 @@ class EngineServing:
         Raises:
             UnavailableError: There is no engine.
         """
-        info = self._keeper.engine().info
+        info = self._keeper.loaded().info
         return Model(
             model=self._model,
             tokenizer_digest=info.tokenizer_digest,

@@ -58,9 +58,16 @@ class WeightsRoll:
     """Stages, applies and takes back versions of the weights."""
 
     def __init__(
-        self, keeper: EngineKeeper, gate: Gate, *, parity_max: float, check_fit: CheckFit
+        self,
+        keeper: EngineKeeper,
+        gate: Gate,
+        *,
+        parity_max: float,
+        check_fit: CheckFit,
+        may_sleep: bool = False,
     ) -> None:
         self._check_fit = check_fit
+        self._may_sleep = may_sleep
         self._keeper = keeper
         self._gate = gate
         self._parity_max = parity_max
@@ -74,6 +81,7 @@ class WeightsRoll:
             weights_version=self._keeper.served.version,
             staged_versions=tuple(sorted(self._staged)),
             previous_version=None if self._previous is None else self._previous.version,
+            asleep=self._keeper.asleep,
         )
 
     async def stage(self, version: int, uri: str, manifest_digest: str) -> int:
@@ -86,7 +94,7 @@ class WeightsRoll:
                 of the model; names it.
             UnavailableError: There is no engine that could take it.
         """
-        self._keeper.engine()
+        self._keeper.loaded()
         if version < 0:
             raise invalid("weights_version", f"must be at least 0, got {version}")
         if not _DIGEST.fullmatch(manifest_digest):
@@ -156,6 +164,48 @@ class WeightsRoll:
             await self._change(target, probe, 0.0)
             self._previous = None
             return target.version
+
+    async def sleep(self) -> float:
+        """Let go of the device; return the seconds that it took, running calls included.
+
+        Raises:
+            FailedPreconditionError: The service was not started for that.
+            UnavailableError: There is no engine.
+        """
+        if not self._may_sleep:
+            raise FailedPreconditionError(
+                "this engine may not sleep; start the service with --sleep-mode"
+            )
+        return await self._turn(asleep=True)
+
+    async def wake(self) -> float:
+        """Take the device again; return the seconds that it took.
+
+        Raises:
+            UnavailableError: There is no engine.
+        """
+        return await self._turn(asleep=False)
+
+    async def _turn(self, *, asleep: bool) -> float:
+        loop = asyncio.get_running_loop()
+        called_at_s = loop.time()
+        async with self._changing:
+            engine = self._keeper.loaded()
+            if self._keeper.asleep is not asleep:
+                async with self._gate.closed():
+                    await _to_the_end(self._put(engine, asleep=asleep))
+        duration_s = loop.time() - called_at_s
+        logger.info("engine_turned", extra={"asleep": asleep, "duration_s": duration_s})
+        return duration_s
+
+    async def _put(self, engine: Engine, *, asleep: bool) -> None:
+        """To sleep, or awake. An engine that does neither is of no use."""
+        try:
+            await (engine.sleep() if asleep else engine.wake())
+        except Exception as error:
+            self._keeper.give_up(engine, f"it did not {'sleep' if asleep else 'wake'}: {error}")
+            raise
+        self._keeper.asleep = asleep
 
     async def _change(
         self, target: Served, probe: Sequence[ProbeSequence], parity_max: float

@@ -14,7 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from services.inference.engine.vllm import VllmSettings, engine_arguments, prepare_environment
+from services.inference.engine.vllm_options import (
+    VllmSettings,
+    engine_arguments,
+    prepare_environment,
+)
 from services.reward.domains.code import compact
 from tests.bench.report import Row, write
 from tests.engine.inference_process import Connection, InferenceProcess, cpu_s, descendants

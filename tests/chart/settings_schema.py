@@ -59,7 +59,7 @@ _OF_THE_CHART: Mapping[str, set[str]] = {
 
 _OF_A_RUN: Mapping[str, set[str]] = {
     "inference": {
-        *("model", "engine", "parity_max"),
+        *("model", "engine", "parity_max", "sleep_mode"),
         *("weights_uri", "weights_version", "weights_digest", "weights_pointer"),
     },
     "training": {

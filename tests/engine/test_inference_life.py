@@ -14,6 +14,7 @@ from tests.engine.inference_process import (
 )
 from tests.engine.models import publish, tiny_llama
 from zeroloop.client.inference import Prompt
+from zeroloop.errors import UnavailableError
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -39,16 +40,29 @@ async def test_a_service_starts_from_the_weights_it_is_told(model: Path, tmp_pat
     service = InferenceProcess(
         tmp_path / "service",
         *("--model", str(model), "--kv-cache-mib", "16", "--weights-digest", digest),
-        *("--weights-uri", str(tmp_path / "3"), "--weights-version", "3"),
+        *("--weights-uri", str(tmp_path / "3"), "--weights-version", "3", "--sleep-mode"),
     )
     service.wait_until_it_listens()
     async with service.connected() as connection:
         await connection.until(serving=True)
         await version_answers(connection, tmp_path / "3", 3)
+        await sleeping_changes_no_answer(connection)
         await memory_for_keys_runs_out_without_a_trace(connection)
     processes = descendants(service.process.pid)
     assert service.stop() == 0
     wait_for(lambda: not any(map(is_alive, processes)), 20)
+
+
+async def sleeping_changes_no_answer(service: Connection) -> None:
+    prompts = [Prompt(text=text(i, 50), seed=i) for i in range(8)]
+    before = await generate(service, *prompts)
+    await service.weights.sleep()
+    with pytest.raises(UnavailableError, match="sleeps"):
+        await generate(service, *prompts)
+    await service.weights.wake()
+    after = await generate(service, *prompts)
+    tokens = [{c.prompt_index: c.token_ids for c in answers} for answers in (before, after)]
+    assert tokens[0] == tokens[1]
 
 
 async def memory_for_keys_runs_out_without_a_trace(service: Connection) -> None:

@@ -44,7 +44,10 @@ def echo(prompt: str, skill: float, dice: random.Random) -> str:
 class Service:
     """A server in this process whose engine a test can get at."""
 
-    def __init__(self, context_tokens: int = CONTEXT_TOKENS, **settings: float) -> None:
+    def __init__(
+        self, context_tokens: int = CONTEXT_TOKENS, *, may_sleep: bool = False, **settings: float
+    ) -> None:
+        self._may_sleep = may_sleep
         self.engines: list[SimulatedEngine] = []
         self.may_load = asyncio.Event()
         self.may_load.set()
@@ -83,7 +86,13 @@ class Service:
     async def running(self) -> AsyncIterator["Service"]:
         server = grpc.aio.server(interceptors=[ErrorInterceptor()])
         serving = EngineServing("base", self.keeper, self.gate)
-        roll = WeightsRoll(self.keeper, self.gate, parity_max=1e-3, check_fit=lambda *_: None)
+        roll = WeightsRoll(
+            self.keeper,
+            self.gate,
+            parity_max=1e-3,
+            check_fit=lambda *_: None,
+            may_sleep=self._may_sleep,
+        )
         stubs.add_InferenceServiceServicer_to_server(
             InferenceServicer(MeteredServing(serving, model="base", engine="simulated")), server
         )

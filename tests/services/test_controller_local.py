@@ -258,6 +258,18 @@ async def test_in_segments_a_trainer_runs_only_for_its_batches(tmp_path: Path) -
         assert (ready.status, ready.reason) == (True, "Resting")
 
 
+async def test_on_shared_devices_the_engine_sleeps_while_a_trainer_runs(tmp_path: Path) -> None:
+    async with machine(tmp_path, **{DIES_IN_ROUND: "2"}) as here:
+        await here.runs.create("r", spec(3, **{"training.colocate": True}), "q")
+        await here.until("r", Phase.COMPLETED, Phase.FAILED)
+        assert here.runs.get("r").status.phase is Phase.COMPLETED, here.events("r")[-3:]
+
+    log = (tmp_path / "runs" / "r" / "logs" / "inference.log").read_text()
+    lines = [json.loads(line) for line in log.splitlines() if "engine_turned" in line]
+    # Once a round, whatever becomes of the trainer meanwhile.
+    assert [line["asleep"] for line in lines] == [True, False] * 3
+
+
 async def test_a_trainer_that_ends_well_but_does_nothing_is_not_started_for_ever(
     tmp_path: Path,
 ) -> None:

@@ -12,7 +12,12 @@ from zeroloop.core.runs import Run
 def inference_flags(settings: Settings, model: str) -> dict[str, Any]:
     """What an engine of this run is told, wherever it listens."""
     options = settings.play.inference
-    return {"model": model, "engine": options.engine, "parity_max": options.parity_max}
+    return {
+        "model": model,
+        "engine": options.engine,
+        "parity_max": options.parity_max,
+        "sleep_mode": settings.play.training.colocate,
+    }
 
 
 def trainer_flags(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from services.controller.decide import (
     Action,
+    AwaitTrainerEnd,
     AwaitWeights,
     EnsureServices,
     EnsureTrainer,
@@ -19,7 +20,9 @@ from services.controller.decide import (
     Play,
     Roll,
     Services,
+    SleepEngines,
     Trainer,
+    WakeEngines,
 )
 from services.controller.steps import Step, steps_of
 from zeroloop.errors import UnavailableError
@@ -46,6 +49,9 @@ class MemoryPlatform:
     replicas: int = 1
     faults: Faults = field(default_factory=Faults)
     overlap: bool = False
+    colocate: bool = False
+    """Replicas and trainer share their devices."""
+
     bad_version: int = -1
     """A version that every replica refuses."""
 
@@ -73,9 +79,15 @@ class MemoryPlatform:
     """Versions that each replica has served, in order."""
 
     rejected: int = -1
+    asleep: list[bool] = field(default_factory=list[bool])
+    """Of each replica."""
+
+    leaving: bool = False
+    """The trainer has done its part and holds its device for a moment longer."""
 
     def __post_init__(self) -> None:
         self.served = [0] * self.replicas
+        self.asleep = [False] * self.replicas
         self.history = [[0] for _ in range(self.replicas)]
 
     async def observe(self) -> Observed:
@@ -93,6 +105,7 @@ class MemoryPlatform:
             trained=round_index in self.trained,
             served=tuple(self.served),
             rejected=self.rejected,
+            asleep=sum(self.asleep),
             evaluated=Step.EVALUATE in self.stored.get(self.rounds, []),
         )
 
@@ -112,7 +125,16 @@ class MemoryPlatform:
                 assert self.queue or not last_round, "a segment begins before it has a batch"
                 # An attempt that has failed already is not started again under its number.
                 if attempt >= self.trainer_failures:
+                    assert not self.colocate or all(self.asleep), "no device for the trainer"
                     self.trainer, self.last_round = Trainer.RUNNING, last_round
+            case SleepEngines():
+                self.asleep = [True] * self.replicas
+            case WakeEngines():
+                self._engines_only()
+                self.asleep = [False] * self.replicas
+            case AwaitTrainerEnd():
+                if self.leaving:
+                    self.trainer, self.leaving = Trainer.ABSENT, False
             case Play(round_index, step):
                 self._play(round_index, step)
             case AwaitWeights(version):
@@ -122,8 +144,14 @@ class MemoryPlatform:
             case Halt() | Pause():
                 raise AssertionError(f"{action} is not for the platform")
 
+    def _engines_only(self) -> None:
+        taken = self.colocate and self.trainer is Trainer.RUNNING
+        assert not taken, "engine and trainer on one device"
+
     def _play(self, round_index: int, step: Step) -> None:
         assert self.services is Services.READY, "played without services"
+        assert not any(self.asleep), "played while an engine sleeps"
+        self._engines_only()
         resting = self.trainer is not Trainer.RUNNING or not 0 < self.last_round < round_index
         assert resting, "a trainer goes on after its segment"
         stored = self.stored.setdefault(round_index, [])
@@ -162,12 +190,13 @@ class MemoryPlatform:
             return
         self.trained.append(self.queue.pop(0))
         if 0 < self.last_round <= version:
-            self.trainer = Trainer.ABSENT
+            self.leaving = self.colocate
+            self.trainer = Trainer.RUNNING if self.leaving else Trainer.ABSENT
 
     def _trainer_dies(self) -> bool:
         if not self._chance(self.faults.trainer_death_ratio):
             return False
-        self.trainer = Trainer.FAILED
+        self.trainer, self.leaving = Trainer.FAILED, False
         self.trainer_failures += 1
         return True
 
@@ -178,6 +207,8 @@ class MemoryPlatform:
 
     def _roll(self, version: int) -> None:
         assert version in self.trained, "rolled before it was trained"
+        assert not any(self.asleep), "rolled while an engine sleeps"
+        self._engines_only()
         if version == self.bad_version:
             self.rejected = version
             return
@@ -202,7 +233,7 @@ class MemoryPlatform:
         newest = self.trained[-1] if self.trained else 0
         for replica, served in enumerate(self.served):
             if self._chance(self.faults.replica_death_ratio) and served != newest:
-                self.served[replica] = newest
+                self.served[replica], self.asleep[replica] = newest, False
                 self.history[replica].append(newest)
 
     def _maybe_unavailable(self) -> None:

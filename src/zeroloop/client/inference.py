@@ -165,6 +165,22 @@ class WeightsControlClient:
             reply = await self._stub.Rollback(pb.RollbackRequest(), timeout=deadline_s)
         return reply.weights_version
 
+    async def sleep(self, *, deadline_s: float = APPLY_DEADLINE_S) -> float:
+        """Let go of the device, running calls first; return the seconds that it took.
+
+        Raises:
+            FailedPreconditionError: The service was started without `sleep_mode`.
+        """
+        with translate_errors():
+            reply = await self._stub.Sleep(pb.SleepRequest(), timeout=deadline_s)
+        return reply.duration_s
+
+    async def wake(self, *, deadline_s: float = APPLY_DEADLINE_S) -> float:
+        """Take the device again; return the seconds that it took."""
+        with translate_errors():
+            reply = await self._stub.Wake(pb.WakeRequest(), timeout=deadline_s)
+        return reply.duration_s
+
     async def get(self, *, deadline_s: float = DEADLINE_S) -> WeightsState:
         """Return what is served and what could be."""
         with translate_errors():
@@ -173,6 +189,7 @@ class WeightsControlClient:
             weights_version=reply.weights_version,
             staged_versions=tuple(reply.staged_versions),
             previous_version=reply.previous_version if reply.HasField("previous_version") else None,
+            asleep=reply.asleep,
         )
 
 

@@ -159,3 +159,6 @@ class WeightsState:
 
     previous_version: int | None
     """What Rollback would serve."""
+
+    asleep: bool = False
+    """It has let go of its device."""

@@ -7,6 +7,7 @@ import pytest
 
 from services.controller.decide import (
     Action,
+    AwaitTrainerEnd,
     AwaitWeights,
     EnsureServices,
     EnsureTrainer,
@@ -17,8 +18,10 @@ from services.controller.decide import (
     Reason,
     Roll,
     Services,
+    SleepEngines,
     Spec,
     Trainer,
+    WakeEngines,
     decide,
 )
 from services.controller.steps import PLAY_STEPS, SEED_STEPS, Step, steps_of
@@ -186,6 +189,60 @@ def test_in_segments_a_trainer_runs_only_from_a_batch_to_the_segment_s_end(
     assert decide(observed, IN_TWOS) == actions
 
 
+IN_TURNS = replace(SPEC, rounds_per_job=1, colocate=True)
+
+
+@pytest.mark.parametrize(
+    ("observed", "actions"),
+    [
+        pytest.param(
+            replace(COMMITTED, trainer=Trainer.ABSENT, steps_missing=PLAY_STEPS),
+            [Play(3, Step.PROPOSE)],
+            id="the engine plays",
+        ),
+        pytest.param(
+            replace(COMMITTED, trainer=Trainer.ABSENT),
+            [SleepEngines(), EnsureTrainer(0, last_round=3), AwaitWeights(3)],
+            id="it sleeps before a trainer starts",
+        ),
+        pytest.param(
+            replace(COMMITTED, asleep=1),
+            [AwaitWeights(3)],
+            id="and while it trains",
+        ),
+        pytest.param(
+            replace(COMMITTED, served=(2, 2), asleep=1),
+            [SleepEngines(), AwaitWeights(3)],
+            id="a replica that came up meanwhile sleeps, too",
+        ),
+        pytest.param(
+            replace(COMMITTED, trained=True, asleep=1),
+            [AwaitTrainerEnd()],
+            id="the trainer must have left",
+        ),
+        pytest.param(
+            replace(COMMITTED, trained=True, trainer=Trainer.ABSENT, asleep=1),
+            [WakeEngines()],
+            id="before the engine wakes",
+        ),
+        pytest.param(
+            replace(COMMITTED, trained=True, trainer=Trainer.ABSENT),
+            [Roll(3)],
+            id="and takes the new weights",
+        ),
+        pytest.param(
+            replace(COMMITTED, round_index=6, served=(5,), trainer=Trainer.ABSENT, asleep=1),
+            [WakeEngines()],
+            id="an engine that slept is woken to be evaluated",
+        ),
+    ],
+)
+def test_engine_and_trainer_take_turns_on_shared_devices(
+    observed: Observed, actions: list[Action]
+) -> None:
+    assert decide(observed, IN_TURNS) == actions
+
+
 def test_a_segment_that_keeps_ending_without_its_weights_halts_the_run() -> None:
     observed = replace(COMMITTED, trainer=Trainer.FAILED, trainer_failures=6)
 
@@ -196,7 +253,7 @@ def test_a_segment_that_keeps_ending_without_its_weights_halts_the_run() -> None
 
 
 def worlds() -> list[Observed]:
-    """Every service state x trainer state x round x missing steps x versions."""
+    """Every service state x trainer state x round x missing steps x versions x sleep."""
     found: list[Observed] = []
     for services, trainer, failures, round_index in itertools.product(
         Services, Trainer, (0, 5, 6), (0, 1, 5, 6)
@@ -218,18 +275,23 @@ def worlds() -> list[Observed]:
                     evaluated=evaluated,
                 )
             )
-    return found
+    return [replace(world, asleep=asleep) for world in found for asleep in (0, 1)]
 
 
-@pytest.mark.parametrize("spec", [SPEC, IN_TWOS], ids=["one segment", "segments"])
+@pytest.mark.parametrize(
+    "spec", [SPEC, IN_TWOS, IN_TURNS], ids=["one segment", "segments", "turns"]
+)
 def test_in_every_world_there_is_something_to_do_and_nothing_too_early(spec: Spec) -> None:
     for observed in worlds():
         actions = decide(observed, spec)
 
         assert actions, observed
+        taken = spec.colocate and observed.trainer is Trainer.RUNNING
         for action in actions:
             match action:
                 case Play(round_index, step):
+                    assert not observed.asleep
+                    assert not taken
                     assert observed.services is Services.READY
                     if round_index == observed.round_index and observed.steps_missing:
                         assert step is observed.steps_missing[0]
@@ -241,8 +303,15 @@ def test_in_every_world_there_is_something_to_do_and_nothing_too_early(spec: Spe
                     assert version == observed.round_index <= SPEC.rounds
                     if isinstance(action, Roll):
                         assert observed.trained
+                        assert not observed.asleep
+                        assert not taken
+                case WakeEngines():
+                    assert observed.asleep
+                    assert not taken
                 case EnsureTrainer(attempt, last_round):
                     assert observed.trainer is not Trainer.RUNNING
+                    if spec.colocate:
+                        assert observed.asleep or SleepEngines() in actions
                     if spec.rounds_per_job:
                         assert not observed.steps_missing
                         assert observed.round_index <= last_round <= spec.rounds

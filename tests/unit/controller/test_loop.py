@@ -37,12 +37,13 @@ def steady() -> FaultyHost:
     return FaultyHost(random.Random(0), crash_ratio=0.0)
 
 
+@pytest.mark.parametrize("colocate", [False, True], ids=["own devices", "taking turns"])
 @pytest.mark.parametrize("seed", range(200))
-async def test_every_round_trains_exactly_once_whatever_fails(seed: int) -> None:
+async def test_every_round_trains_exactly_once_whatever_fails(seed: int, colocate: bool) -> None:
     """A failing seed replays exactly."""
     dice = random.Random(seed)
     host = FaultyHost(dice)
-    spec = replace(SPEC, rounds_per_job=seed // 2 % 4)
+    spec = replace(SPEC, rounds_per_job=1 if colocate else seed // 2 % 4, colocate=colocate)
     faults = Faults(
         unavailable_ratio=0.3,
         service_death_ratio=0.1,
@@ -50,7 +51,12 @@ async def test_every_round_trains_exactly_once_whatever_fails(seed: int) -> None
         replica_death_ratio=0.1,
     )
     platform = MemoryPlatform(
-        dice, rounds=SPEC.rounds, replicas=1 + seed % 3, faults=faults, overlap=seed % 2 == 0
+        dice,
+        rounds=SPEC.rounds,
+        replicas=1 + seed % 3,
+        faults=faults,
+        overlap=seed % 2 == 0,
+        colocate=colocate,
     )
 
     ended = None

@@ -47,6 +47,14 @@ def test_every_problem_is_reported_at_once() -> None:
     assert len(caught.value.violations) == 4
 
 
+def test_taking_turns_means_a_trainer_for_each_round() -> None:
+    found = settings_of(spec(**{"training.colocate": True})).play.training
+    assert found.segment_rounds == 1
+
+    with pytest.raises(InvalidRequestError, match="rounds_per_job must be 1 with it, got 5"):
+        settings_of(spec(**{"training.colocate": True, "training.rounds_per_job": 5}))
+
+
 def test_an_unknown_preset_names_those_there_are() -> None:
     with pytest.raises(InvalidRequestError, match="one of paper, seedling"):
         settings_of(RunSpec(model="m", rounds=1, preset="grown"))

@@ -30,6 +30,7 @@ _FIELDS: Final = {
     ("training", "nodes"): "training.nodes",
     ("training", "ranksPerNode"): "training.ranks",
     ("training", "roundsPerJob"): "training.rounds_per_job",
+    ("training", "colocate"): "training.colocate",
     ("training", "queue"): "training.queue",
 }
 """Fields of a spec that are settings of a run, by the setting's name."""

@@ -16,6 +16,7 @@ from services.controller.book import RunBook
 from services.controller.connections import connect
 from services.controller.decide import (
     Action,
+    AwaitTrainerEnd,
     AwaitWeights,
     EnsureServices,
     EnsureTrainer,
@@ -25,7 +26,9 @@ from services.controller.decide import (
     Play,
     Roll,
     Services,
+    SleepEngines,
     Trainer,
+    WakeEngines,
 )
 from services.controller.platforms.flags import arguments, inference_flags, trainer_flags
 from services.controller.platforms.kubernetes.api import Api
@@ -180,6 +183,12 @@ class KubernetesPlatform:
                 await self._ensure_services()
             case EnsureTrainer(attempt, last_round):
                 await self._trainer.ensure(attempt, last_round)
+            case SleepEngines():
+                await self._playing().sleep()
+            case WakeEngines():
+                await self._playing().wake()
+            case AwaitTrainerEnd():
+                await first_of(self._trainer_ended(), asyncio.sleep(AWAIT_S))
             case Play(round_index, step):
                 await self._playing().play(round_index, step)
             case AwaitWeights(version):
@@ -218,7 +227,7 @@ class KubernetesPlatform:
         if known is None or self._engines.waiting.reason:
             self._note_waiting()
         await self._engines.ensure()
-        if not self._prepared.settings.play.training.rounds_per_job:
+        if not self._prepared.settings.play.training.segment_rounds:
             await self._trainer.ensure(self._trainer.failures)
         if await self._first_replica() and self._player is None:
             await self._connect()

@@ -10,6 +10,7 @@ from services.controller.book import RunBook
 from services.controller.connections import connect
 from services.controller.decide import (
     Action,
+    AwaitTrainerEnd,
     AwaitWeights,
     EnsureServices,
     EnsureTrainer,
@@ -19,6 +20,8 @@ from services.controller.decide import (
     Play,
     Roll,
     Services,
+    SleepEngines,
+    WakeEngines,
 )
 from services.controller.options import Settings
 from services.controller.platforms.local.commands import Commands
@@ -112,6 +115,12 @@ class LocalPlatform:
                 await self._ensure_services()
             case EnsureTrainer(attempt, last_round):
                 await self._trainer.ensure(self.endpoints.buffer, attempt, last_round)
+            case SleepEngines():
+                await self._playing().sleep()
+            case WakeEngines():
+                await self._playing().wake()
+            case AwaitTrainerEnd():
+                await first_of(self._trainer.ended.wait(), asyncio.sleep(AWAIT_S))
             case Play(round_index, step):
                 await self._playing().play(round_index, step)
             case AwaitWeights(version):
@@ -153,7 +162,7 @@ class LocalPlatform:
             )
             self._services = await self._stack.enter_async_context(children)
             address = await self._services.buffer.listening()
-            if not self._settings.play.training.rounds_per_job:
+            if not self._settings.play.training.segment_rounds:
                 # It loads beside the engine. Later it would slow down the first round.
                 await self._trainer.ensure(address, self._trainer.failures)
         state = await self._services.settled()

@@ -195,11 +195,33 @@ class GetRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetResponse(_message.Message):
-    __slots__ = ("weights_version", "staged_versions", "previous_version")
+    __slots__ = ("weights_version", "staged_versions", "previous_version", "asleep")
     WEIGHTS_VERSION_FIELD_NUMBER: _ClassVar[int]
     STAGED_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ASLEEP_FIELD_NUMBER: _ClassVar[int]
     weights_version: int
     staged_versions: _containers.RepeatedScalarFieldContainer[int]
     previous_version: int
-    def __init__(self, weights_version: _Optional[int] = ..., staged_versions: _Optional[_Iterable[int]] = ..., previous_version: _Optional[int] = ...) -> None: ...
+    asleep: bool
+    def __init__(self, weights_version: _Optional[int] = ..., staged_versions: _Optional[_Iterable[int]] = ..., previous_version: _Optional[int] = ..., asleep: _Optional[bool] = ...) -> None: ...
+
+class SleepRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SleepResponse(_message.Message):
+    __slots__ = ("duration_s",)
+    DURATION_S_FIELD_NUMBER: _ClassVar[int]
+    duration_s: float
+    def __init__(self, duration_s: _Optional[float] = ...) -> None: ...
+
+class WakeRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WakeResponse(_message.Message):
+    __slots__ = ("duration_s",)
+    DURATION_S_FIELD_NUMBER: _ClassVar[int]
+    duration_s: float
+    def __init__(self, duration_s: _Optional[float] = ...) -> None: ...

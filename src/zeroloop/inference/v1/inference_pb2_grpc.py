@@ -245,6 +245,16 @@ class WeightsServiceStub:
                 request_serializer=zeroloop_dot_inference_dot_v1_dot_inference__pb2.GetRequest.SerializeToString,
                 response_deserializer=zeroloop_dot_inference_dot_v1_dot_inference__pb2.GetResponse.FromString,
                 _registered_method=True)
+        self.Sleep = channel.unary_unary(
+                '/zeroloop.inference.v1.WeightsService/Sleep',
+                request_serializer=zeroloop_dot_inference_dot_v1_dot_inference__pb2.SleepRequest.SerializeToString,
+                response_deserializer=zeroloop_dot_inference_dot_v1_dot_inference__pb2.SleepResponse.FromString,
+                _registered_method=True)
+        self.Wake = channel.unary_unary(
+                '/zeroloop.inference.v1.WeightsService/Wake',
+                request_serializer=zeroloop_dot_inference_dot_v1_dot_inference__pb2.WakeRequest.SerializeToString,
+                response_deserializer=zeroloop_dot_inference_dot_v1_dot_inference__pb2.WakeResponse.FromString,
+                _registered_method=True)
 
 
 class WeightsServiceServicer:
@@ -290,6 +300,25 @@ class WeightsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Sleep(self, request, context):
+        """Lets go of the device's memory, so that another process can use it: waits for running
+        calls, moves the weights to the host's memory and drops what is cached. Until Wake, calls
+        that need the engine are UNAVAILABLE. An engine that dies meanwhile comes back awake.
+        Idempotent.
+
+        Errors: FAILED_PRECONDITION the service was started without its setting `sleep_mode`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Wake(self, request, context):
+        """Takes the device's memory again and goes on with the same weights. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WeightsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -312,6 +341,16 @@ def add_WeightsServiceServicer_to_server(servicer, server):
                     servicer.Get,
                     request_deserializer=zeroloop_dot_inference_dot_v1_dot_inference__pb2.GetRequest.FromString,
                     response_serializer=zeroloop_dot_inference_dot_v1_dot_inference__pb2.GetResponse.SerializeToString,
+            ),
+            'Sleep': grpc.unary_unary_rpc_method_handler(
+                    servicer.Sleep,
+                    request_deserializer=zeroloop_dot_inference_dot_v1_dot_inference__pb2.SleepRequest.FromString,
+                    response_serializer=zeroloop_dot_inference_dot_v1_dot_inference__pb2.SleepResponse.SerializeToString,
+            ),
+            'Wake': grpc.unary_unary_rpc_method_handler(
+                    servicer.Wake,
+                    request_deserializer=zeroloop_dot_inference_dot_v1_dot_inference__pb2.WakeRequest.FromString,
+                    response_serializer=zeroloop_dot_inference_dot_v1_dot_inference__pb2.WakeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -425,6 +464,60 @@ class WeightsService:
             '/zeroloop.inference.v1.WeightsService/Get',
             zeroloop_dot_inference_dot_v1_dot_inference__pb2.GetRequest.SerializeToString,
             zeroloop_dot_inference_dot_v1_dot_inference__pb2.GetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Sleep(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zeroloop.inference.v1.WeightsService/Sleep',
+            zeroloop_dot_inference_dot_v1_dot_inference__pb2.SleepRequest.SerializeToString,
+            zeroloop_dot_inference_dot_v1_dot_inference__pb2.SleepResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Wake(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zeroloop.inference.v1.WeightsService/Wake',
+            zeroloop_dot_inference_dot_v1_dot_inference__pb2.WakeRequest.SerializeToString,
+            zeroloop_dot_inference_dot_v1_dot_inference__pb2.WakeResponse.FromString,
             options,
             channel_credentials,
             insecure,

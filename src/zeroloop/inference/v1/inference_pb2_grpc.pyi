@@ -147,6 +147,16 @@ class WeightsServiceStub:
     """
     Get: _grpc.UnaryUnaryMultiCallable[_inference_pb2.GetRequest, _inference_pb2.GetResponse]
     """What is served and what is staged. Idempotent."""
+    Sleep: _grpc.UnaryUnaryMultiCallable[_inference_pb2.SleepRequest, _inference_pb2.SleepResponse]
+    """Lets go of the device's memory, so that another process can use it: waits for running
+    calls, moves the weights to the host's memory and drops what is cached. Until Wake, calls
+    that need the engine are UNAVAILABLE. An engine that dies meanwhile comes back awake.
+    Idempotent.
+
+    Errors: FAILED_PRECONDITION the service was started without its setting `sleep_mode`.
+    """
+    Wake: _grpc.UnaryUnaryMultiCallable[_inference_pb2.WakeRequest, _inference_pb2.WakeResponse]
+    """Takes the device's memory again and goes on with the same weights. Idempotent."""
 
 @_typing.type_check_only
 class WeightsServiceAsyncStub(WeightsServiceStub):
@@ -176,6 +186,16 @@ class WeightsServiceAsyncStub(WeightsServiceStub):
     """
     Get: _aio.UnaryUnaryMultiCallable[_inference_pb2.GetRequest, _inference_pb2.GetResponse]  # type: ignore[assignment]
     """What is served and what is staged. Idempotent."""
+    Sleep: _aio.UnaryUnaryMultiCallable[_inference_pb2.SleepRequest, _inference_pb2.SleepResponse]  # type: ignore[assignment]
+    """Lets go of the device's memory, so that another process can use it: waits for running
+    calls, moves the weights to the host's memory and drops what is cached. Until Wake, calls
+    that need the engine are UNAVAILABLE. An engine that dies meanwhile comes back awake.
+    Idempotent.
+
+    Errors: FAILED_PRECONDITION the service was started without its setting `sleep_mode`.
+    """
+    Wake: _aio.UnaryUnaryMultiCallable[_inference_pb2.WakeRequest, _inference_pb2.WakeResponse]  # type: ignore[assignment]
+    """Takes the device's memory again and goes on with the same weights. Idempotent."""
 
 class WeightsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Control surface for weights; a service of its own so that policy can separate callers.
@@ -226,5 +246,27 @@ class WeightsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_inference_pb2.GetResponse, _abc.Awaitable[_inference_pb2.GetResponse]]:
         """What is served and what is staged. Idempotent."""
+
+    @_abc_1.abstractmethod
+    def Sleep(
+        self,
+        request: _inference_pb2.SleepRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_pb2.SleepResponse, _abc.Awaitable[_inference_pb2.SleepResponse]]:
+        """Lets go of the device's memory, so that another process can use it: waits for running
+        calls, moves the weights to the host's memory and drops what is cached. Until Wake, calls
+        that need the engine are UNAVAILABLE. An engine that dies meanwhile comes back awake.
+        Idempotent.
+
+        Errors: FAILED_PRECONDITION the service was started without its setting `sleep_mode`.
+        """
+
+    @_abc_1.abstractmethod
+    def Wake(
+        self,
+        request: _inference_pb2.WakeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_pb2.WakeResponse, _abc.Awaitable[_inference_pb2.WakeResponse]]:
+        """Takes the device's memory again and goes on with the same weights. Idempotent."""
 
 def add_WeightsServiceServicer_to_server(servicer: WeightsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
