@@ -9,6 +9,7 @@ _EVERYTHING = (
     "--set=tracing.headersSecret.name=collector",
     "--set=tracing.resourceAttributes.deployment\\.environment=lab",
     "--set=priorityClasses.create=true",
+    "--set=resourceQuota.hard.requests\\.nvidia\\.com/gpu=8",
     "--set=metrics.podMonitor.enabled=true",
     "--set=metrics.dashboards.enabled=true",
     "--set=metrics.alerts.enabled=true",

@@ -132,6 +132,24 @@ def test_gpus_are_limits_of_the_named_resource() -> None:
     assert limits("trainer")["nvidia.com/gpu"] == 8
 
 
+@pytest.mark.parametrize(
+    ("values", "spread_over"),
+    [
+        ("inference.gpu.count=0", None),
+        ("inference.gpu.count=1", None),
+        ("inference.gpu.count=4", "4"),
+        ("inference.gpu.count=4,inference.settings.tensor_parallel_size=2", "2"),
+        ("inference.gpu.count=0,inference.settings.tensor_parallel_size=2", "2"),
+    ],
+)
+def test_a_model_is_spread_over_the_gpus_of_its_replica(
+    values: str, spread_over: str | None
+) -> None:
+    found = environment(render(f"--set={values}").pod("inference"))
+
+    assert found.get("ZEROLOOP_INFERENCE__TENSOR_PARALLEL_SIZE") == spread_over
+
+
 def test_large_numbers_stay_whole() -> None:
     pod = render("--set=inference.settings.kv_cache_mib=1000000").pod("inference")
 
@@ -170,3 +188,13 @@ def test_withheld_settings_exist() -> None:
 def test_the_schema_has_the_services_settings() -> None:
     remedy = "run `python -m tests.chart.settings_schema`"
     assert json.loads(settings_schema.SCHEMA.read_text()) == settings_schema.written(), remedy
+
+
+def test_a_quota_is_what_the_values_say() -> None:
+    hard = "resourceQuota.hard"
+    (quota,) = render(f"--set={hard}.requests\\.nvidia\\.com/gpu=8,{hard}.pods=50").of(
+        "ResourceQuota"
+    )
+
+    assert quota["spec"]["hard"] == {"requests.nvidia.com/gpu": 8, "pods": 50}
+    assert not render().of("ResourceQuota")

@@ -75,6 +75,7 @@ def test_wrong_values_are_refused_by_name(flag: str, named: str) -> None:
         (["tls.existingSecret=ours"], "tls.mode=existingSecret"),
         (["auth.users[0].kind=Group"], "auth.mode=kubernetes"),
         (["reward.autoscaling.enabled=true", "reward.autoscaling.maxReplicas=1"], "maxReplicas"),
+        (["inference.settings.tensor_parallel_size=2"], "raise inference.gpu.count"),
     ],
 )
 def test_values_that_do_not_fit_together_are_refused(flags: list[str], remedy: str) -> None:

@@ -26,6 +26,11 @@
 {{- if and .Values.auth.users (ne .Values.auth.mode "kubernetes") -}}
 {{- $problems = append $problems "auth.users are for auth.mode=kubernetes; with a shared token whoever has it may do anything" -}}
 {{- end -}}
+{{- $gpus := int .Values.inference.gpu.count -}}
+{{- $parallel := int (.Values.inference.settings.tensor_parallel_size | default 1) -}}
+{{- if and (gt $gpus 0) (gt $parallel $gpus) -}}
+{{- $problems = append $problems (printf "inference.settings.tensor_parallel_size is %d, but a replica has %d GPUs: raise inference.gpu.count, or leave the setting out to use them all" $parallel $gpus) -}}
+{{- end -}}
 {{- range $name := list "reward" "execution" -}}
 {{- $scaling := (get $.Values $name).autoscaling -}}
 {{- if and $scaling.enabled (gt (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
