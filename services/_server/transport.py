@@ -70,6 +70,7 @@ def client_tls(settings: ServiceSettings) -> Tls | None:
     """How this service checks those that it calls; with its own certificate it proves itself."""
     if settings.tls_ca_file is None:
         return None
+    read_pem(settings.tls_ca_file, "tls_ca_file")
     tls = Tls(
         ca_file=settings.tls_ca_file,
         cert_file=settings.tls_cert_file,
@@ -112,8 +113,8 @@ def _credentials(settings: ServiceSettings) -> grpc.ServerCredentials:
 
 def _check_pair(cert_file: Path, key_file: Path) -> None:
     """gRPC itself would only say that it cannot listen."""
-    for path in (cert_file, key_file):
-        read_pem(path)
+    read_pem(cert_file, "tls_cert_file")
+    read_pem(key_file, "tls_key_file")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert_file, key_file)
     except ssl.SSLError as error:
@@ -142,9 +143,12 @@ class _Certificates:
             ConfigError: A file cannot be read, or the key is of another certificate.
         """
         _check_pair(self._cert_file, self._key_file)
-        pair = (read_pem(self._key_file), read_pem(self._cert_file))
+        pair = (
+            read_pem(self._key_file, "tls_key_file"),
+            read_pem(self._cert_file, "tls_cert_file"),
+        )
         return grpc.ssl_server_certificate_configuration(
-            [pair], root_certificates=self._ca_file and read_pem(self._ca_file)
+            [pair], root_certificates=self._ca_file and read_pem(self._ca_file, "tls_ca_file")
         )
 
     def __call__(self) -> grpc.ServerCertificateConfiguration | None:

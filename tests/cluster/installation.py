@@ -41,6 +41,22 @@ PLAYED_S = 900
 """Three rounds with two replicas and two ranks, on two busy cores."""
 
 
+RELEASES = Path(__file__).with_name("releases")
+"""Charts that were released, as they were, and their values for machines without a GPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A version of the chart, with values that go with it."""
+
+    path: Path = CHART
+    values: Path = VALUES
+
+
+CURRENT = Chart()
+FIRST_RELEASE = Chart(RELEASES / "zeroloop-0.1.0.tgz", RELEASES / "cpu-0.1.0.yaml")
+
+
 @dataclass(frozen=True, slots=True)
 class Installation:
     """A release of the chart in a namespace of its own."""
@@ -63,7 +79,7 @@ class Installation:
         """Return what `kubectl get` says, read."""
         return self.cluster.get(f"--namespace={self.namespace}", *arguments)
 
-    def put(self, *, upgrade: bool = False, **values: Any) -> str:
+    def put(self, *, upgrade: bool = False, chart: Chart = CURRENT, **values: Any) -> str:
         """Install or upgrade the release; returns helm's notes."""
         path = self.folder / "values.yaml"
         path.write_text(yaml.safe_dump(values))
@@ -71,8 +87,8 @@ class Installation:
         return self.helm(
             *verb,
             RELEASE,
-            str(CHART),
-            *("--values", str(VALUES), "--values", str(self.folder / "test-values.yaml")),
+            str(chart.path),
+            *("--values", str(chart.values), "--values", str(self.folder / "test-values.yaml")),
             *("--values", str(path), "--wait", f"--timeout={INSTALL_S}s"),
             # Of a release before, which kept the CRD.
             "--take-ownership",

@@ -3,6 +3,7 @@
 The chart with the values for one node without a GPU; engine, sandbox, database, trainer are real.
 """
 
+import json
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -117,6 +118,34 @@ async def test_each_round_is_trained_by_a_job_of_its_own_that_is_gone_while_othe
             late = ended - following.opened_at
             print(f"  it was complete {late.total_seconds():.1f} s after the next round began")
             assert late < LEAVES
+
+
+async def test_on_a_shared_device_the_engine_sleeps_while_a_job_trains(
+    installed: Installation,
+) -> None:
+    run = "turns"
+    installed.create_run(
+        run,
+        2,
+        settings=installation.SMALL,
+        inference={"keepAfterRun": True},
+        training={"colocate": True},
+    )
+
+    status = installed.wait_for(run, lambda status: status.get("phase") == "Completed", PLAYED_S)
+
+    assert status["weightsVersion"] == 2
+    log = installed.kubectl("logs", installed.pod_of("inference", run), "--container=inference")
+    turns = [json.loads(line) for line in log.splitlines() if "engine_turned" in line]
+    assert [turn["asleep"] for turn in turns] == [True, False] * 2
+    asleep = [datetime.fromisoformat(turn["time"]) for turn in turns]
+    jobs = installed.get("jobs", f"--selector=zeroloop.dev/run={run}")["items"]
+    for index, job in enumerate(sorted(jobs, key=job_name)):
+        began, ended = moment(job["metadata"]["creationTimestamp"]), ended_at(job)
+        fell_asleep, woke = asleep[2 * index], asleep[2 * index + 1]
+        print(f"turn {index}: the engine slept for {(woke - fell_asleep).total_seconds():.1f} s")
+        assert fell_asleep - WHOLE_SECOND <= began
+        assert ended <= woke + WHOLE_SECOND
 
 
 # ---- looking

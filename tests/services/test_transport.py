@@ -162,7 +162,7 @@ async def test_a_health_port_that_is_taken_is_named(settings) -> None:
     ("change", "words"),
     [
         ({"tls_key_file": None}, "go together"),
-        ({"tls_cert_file": Path("/nowhere")}, "cannot be read"),
+        ({"tls_cert_file": Path("/nowhere")}, "tls_cert_file: /nowhere cannot be read"),
         ({"tls_ca_file": None, "tls_require_client": True}, "needs tls_ca_file"),
     ],
 )

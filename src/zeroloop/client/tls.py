@@ -38,24 +38,26 @@ class Tls:
         if (self.cert_file is None) is not (self.key_file is None):
             raise ConfigError("a client certificate needs its key, and a key its certificate")
         return grpc.ssl_channel_credentials(
-            root_certificates=read_pem(self.ca_file),
-            private_key=self.key_file and read_pem(self.key_file),
-            certificate_chain=self.cert_file and read_pem(self.cert_file),
+            root_certificates=read_pem(self.ca_file, "ca_file"),
+            private_key=self.key_file and read_pem(self.key_file, "key_file"),
+            certificate_chain=self.cert_file and read_pem(self.cert_file, "cert_file"),
         )
 
 
-def read_pem(path: Path) -> bytes:
-    """Return the bytes of a PEM file.
+def read_pem(path: Path, field: str) -> bytes:
+    """Return the bytes of the PEM file that a setting names.
 
     Raises:
-        ConfigError: It cannot be read, or is something else.
+        ConfigError: It cannot be read, or is something else; names the setting.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{field}: {path} cannot be read: {error.strerror}") from error
     if b"-----BEGIN " not in data:
-        raise ConfigError(f"{path} is not a PEM file: nothing in it begins with -----BEGIN")
+        raise ConfigError(
+            f"{field}: {path} is not a PEM file: nothing in it begins with -----BEGIN"
+        )
     return data
 
 
