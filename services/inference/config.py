@@ -44,7 +44,7 @@ class InferenceSettings(ServiceSettings):
     """Sequences decoded at once; more wait in the engine's queue."""
 
     tensor_parallel_size: int = Field(default=1, ge=1, le=64)
-    """GPUs that one engine spreads over."""
+    """GPUs that one engine spreads over; on CPUs, processes."""
 
     gpu_memory_ratio: float = Field(default=0.9, gt=0, le=1)
     """Share of a GPU's memory that the engine takes."""

@@ -66,11 +66,17 @@ class Direct:
 
         self._llm = LLM(**engine_arguments(str(MODEL), VllmSettings(kv_cache_mib=512)))
 
-    def tokens_per_s(self, token_ids: list[list[int]]) -> float:
+    def tokens_per_s(self, token_ids: list[list[int]], *, logprobs: bool) -> float:
         from vllm import SamplingParams
 
         params = [
-            SamplingParams(temperature=1.0, max_tokens=MAX_TOKENS, seed=seed)
+            SamplingParams(
+                temperature=1.0,
+                max_tokens=MAX_TOKENS,
+                seed=seed,
+                logprobs=0 if logprobs else None,
+                flat_logprobs=True,
+            )
             for seed in range(len(token_ids))
         ]
         asked: Any = [{"prompt_token_ids": ids} for ids in token_ids]
@@ -99,12 +105,15 @@ async def interleaved(service: Connection, direct: Direct) -> list[Row]:
     asked = [Prompt(text=text, seed=0) for text in prompts()]
     async for completion in service.inference.generate(asked, Sampling(max_tokens=1)):
         token_ids[completion.prompt_index] = list(completion.prompt_token_ids)
-    rates: dict[str, list[float]] = {"direct": [], "plain": [], "logprobs": []}
+    rates: dict[str, list[float]] = {
+        name: [] for name in ("direct", "direct logprobs", "plain", "logprobs")
+    }
     for _ in range(REPEATS + 1):
-        rates["direct"].append(direct.tokens_per_s(token_ids))
-        await asyncio.sleep(PAUSE_S)
-        for way in ("plain", "logprobs"):
-            rate, _ = await through_grpc(service, token_ids, logprobs=way == "logprobs")
+        for logprobs, way in ((False, "plain"), (True, "logprobs")):
+            direct_way = "direct logprobs" if logprobs else "direct"
+            rates[direct_way].append(direct.tokens_per_s(token_ids, logprobs=logprobs))
+            await asyncio.sleep(PAUSE_S)
+            rate, _ = await through_grpc(service, token_ids, logprobs=logprobs)
             rates[way].append(rate)
             await asyncio.sleep(PAUSE_S)
     median = {way: statistics.median(found[1:]) for way, found in rates.items()}
@@ -123,6 +132,17 @@ async def interleaved(service: Connection, direct: Direct) -> list[Row]:
             value=_ratio(rates["logprobs"], rates["plain"]),
             unit="ratio",
             target=0.95,
+        ),
+        Row(
+            name="vLLM directly: with log-probs / without",
+            value=_ratio(rates["direct logprobs"], rates["direct"]),
+            unit="ratio",
+        ),
+        Row(
+            name="with log-probs: Generate / vLLM directly",
+            value=_ratio(rates["logprobs"], rates["direct logprobs"]),
+            unit="ratio",
+            target=0.85,
         ),
     ]
 

@@ -4,10 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.completions import generate, largest_difference, text, version_answers
+from tests.engine.completions import (
+    PARITY_MAX,
+    generate,
+    largest_difference,
+    text,
+    version_answers,
+)
 from tests.engine.inference_process import (
     Connection,
     InferenceProcess,
+    command_of,
     descendants,
     is_alive,
     wait_for,
@@ -74,6 +81,25 @@ async def memory_for_keys_runs_out_without_a_trace(service: Connection) -> None:
         (alone,) = await generate(service, prompts[index], max_tokens=150)
         assert alone.token_ids == together[index].token_ids
         assert largest_difference(list(alone.logprobs), list(together[index].logprobs)) < 1e-5
+
+
+async def test_a_model_that_is_spread_over_two_workers_answers_and_changes_as_one(
+    model: Path, tmp_path: Path
+) -> None:
+    flags = ("--model", str(model), "--kv-cache-mib", "16", "--tensor-parallel-size", "2")
+    service = InferenceProcess(tmp_path / "service", *flags)
+    service.wait_until_it_listens()
+    async with service.connected() as connection:
+        await connection.until(serving=True)
+        await version_answers(connection, model, 0)
+        _, digest = publish(tmp_path / "1", version=1, seed=1)
+        await connection.weights.stage(1, str(tmp_path / "1"), digest)
+        assert (await connection.weights.apply(1)).parity < PARITY_MAX
+        await version_answers(connection, tmp_path / "1", 1)
+    processes = descendants(service.process.pid)
+    assert sum("Worker_TP" in command_of(pid) for pid in processes) == 2
+    assert service.stop() == 0
+    wait_for(lambda: not any(map(is_alive, processes)), 20)
 
 
 def test_a_service_that_is_told_to_stop_while_it_loads_stops(model: Path, tmp_path: Path) -> None:

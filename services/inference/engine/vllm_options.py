@@ -69,6 +69,9 @@ def prepare_environment(environ: MutableMapping[str, str], threads: int) -> None
         # Else it compiles small functions of its sampler with g++, which a machine that only runs
         # it has no reason to have, and the first call that wants log-probabilities fails.
         wanted["TORCHDYNAMO_DISABLE"] = "1"
+        # It wants a NUMA node for each worker of a model that is spread over several, and has
+        # nothing to bind where the model runs in the core.
+        wanted["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
     for name, value in wanted.items():
         environ.setdefault(name, value)
 
