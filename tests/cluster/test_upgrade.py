@@ -54,5 +54,38 @@ async def test_a_run_goes_on_through_an_upgrade_and_a_rollback(installed: Instal
     assert {name: installed.secret(name, key) for name, key in SECRETS.items()} == secrets
 
 
+async def test_what_was_dumped_is_there_again_after_a_restore(installed: Installation) -> None:
+    """As docs/how-to/backup.md says."""
+    database = ("--host=/tmp", "--username=zeroloop", "zeroloop")
+    pod = f"{RELEASE}-postgresql-0"
+    before = await history(installed)
+    dump = installed.kubectl("exec", pod, "--", "pg_dump", "--clean", "--if-exists", *database)
+    scale(installed, 0)
+    loss = "DROP SCHEMA public CASCADE; CREATE SCHEMA public"
+    installed.kubectl("exec", pod, "--", "psql", f"--command={loss}", *database)
+
+    one_piece = ("--single-transaction", "--set=ON_ERROR_STOP=1", "--quiet")
+    installed.kubectl("exec", "-i", pod, "--", "psql", *one_piece, *database, input_text=dump)
+
+    scale(installed, 1)
+    assert await history(installed) == before
+    installed.wait_for(RUN, lambda status: status.get("phase") == "Completed")
+
+
+def scale(installed: Installation, replicas: int) -> None:
+    writers = [f"deployment/{RELEASE}-{name}" for name in ("controller", "buffer")]
+    installed.kubectl("scale", *writers, f"--replicas={replicas}")
+    for writer in writers:
+        installed.kubectl("rollout", "status", writer, "--timeout=180s")
+
+
+async def history(installed: Installation) -> tuple[object, ...]:
+    """What the database knows of the run."""
+    async with installed.client("buffer") as client:
+        rounds = await client.rounds.list(run=RUN)
+        tasks = await client.tasks.list(run=RUN)
+        return rounds, sorted(task.task_id for task in tasks), await client.weights.list(run=RUN)
+
+
 SECRETS = {"token": "token", "tls": "tls.crt", "postgresql": "password"}
 """What must stay as it is, by a key of it."""
