@@ -87,5 +87,5 @@ async def history(installed: Installation) -> tuple[object, ...]:
         return rounds, sorted(task.task_id for task in tasks), await client.weights.list(run=RUN)
 
 
-SECRETS = {"token": "token", "tls": "tls.crt", "postgresql": "password"}
+SECRETS = {"token": "token", "tls": "tls.crt", "database": "password"}
 """What must stay as it is, by a key of it."""
