@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,10 @@ class Direct:
         from vllm import LLM
 
         self._llm = LLM(**engine_arguments(str(MODEL), VllmSettings(kv_cache_mib=512)))
+
+    def close(self) -> None:
+        """End its process, which would else keep this one from ending."""
+        self._llm.llm_engine.engine_core.shutdown()
 
     def tokens_per_s(self, token_ids: list[list[int]], *, logprobs: bool) -> float:
         from vllm import SamplingParams
@@ -229,8 +234,9 @@ async def main() -> bool:
                     await idle_ratio(lambda: [pid, *descendants(pid)]),
                     await rolls(service, Path(scratch)),
                     await agreement(service),
-                    *await interleaved(service, Direct()),
                 ]
+                with closing(Direct()) as direct:
+                    rows += await interleaved(service, direct)
         finally:
             process.kill()
     notes = f"{PROMPTS} prompts of {MODEL}, at most {MAX_TOKENS} tokens each, {REPEATS} turns"
