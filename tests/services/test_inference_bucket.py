@@ -11,7 +11,12 @@ from tests.engine.inference_process import InferenceProcess
 from tests.services.s3_server import READER, S3Server, become
 from tests.services.simulated_inference import GREETING, Service, generate
 from tests.services.test_inference_process import SIMULATED, outcome
-from zeroloop.errors import CorruptDataError, FailedPreconditionError, NotFoundError
+from zeroloop.errors import (
+    CorruptDataError,
+    FailedPreconditionError,
+    NotFoundError,
+    UnavailableError,
+)
 from zeroloop.weights_folder import seal
 from zeroloop.weights_pointer import ServedWeights
 from zeroloop.weights_store import WeightsStore, open_store, write_pointer
@@ -139,3 +144,21 @@ async def test_several_callers_wait_for_one_copy(
 
     assert (await service.weights.get()).staged_versions == (1, 2)
     assert {path.name for path in (tmp_path / "cache").iterdir()} == set(digests.values())
+
+
+async def test_a_caller_that_gives_up_waiting_finds_the_copy_that_went_on(
+    bucket: str, service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Versions of many gigabytes take longer than any deadline."""
+    store = open_store(bucket)
+    with store.writing(1) as folder:
+        (folder / "model.safetensors").write_bytes(bytes(64 * 1024 * 1024))
+        digest = seal(folder, version=1, parent=0, dtype="float32")
+
+    with caplog.at_level("INFO", logger="services.inference.weights_cache"):
+        with pytest.raises(UnavailableError):
+            await service.weights.stage(1, store.uri(1), digest, deadline_s=0.1)
+        await service.weights.stage(1, store.uri(1), digest)
+
+    assert [record.message for record in caplog.records].count("weights_copied") == 1
+    assert (await service.weights.apply(1)).weights_version == 1
