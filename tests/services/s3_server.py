@@ -74,19 +74,19 @@ def become(patch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def running_s3() -> Generator[S3Server]:
-    """Start a server without buckets; stop it when the block ends."""
+def running_s3(address: str = "127.0.0.1") -> Generator[S3Server]:
+    """Start a server without buckets at an address of this machine; stop it when the block ends."""
     folder = Path(tempfile.mkdtemp(prefix="zl-s3-"))
     for name in ("objects", "attributes", "users"):
         (folder / name).mkdir()
-    port = _free_port()
-    server = S3Server(f"http://127.0.0.1:{port}")
+    port = _free_port(address)
+    server = S3Server(f"http://{address}:{port}")
     environment = {**os.environ, "ROOT_ACCESS_KEY": OWNER, "ROOT_SECRET_KEY": SECRET}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [
                 *("setpriv", "--pdeathsig", "KILL", _program(), "--quiet"),
-                *("--port", f"127.0.0.1:{port}", "--iam-dir", folder / "users"),
+                *("--port", f"{address}:{port}", "--iam-dir", folder / "users"),
                 # Not every file system has extended attributes.
                 *("posix", "--sidecar", folder / "attributes", folder / "objects"),
             ],
@@ -95,7 +95,7 @@ def running_s3() -> Generator[S3Server]:
             env=environment,
         )
     try:
-        _wait(process, port, folder / "log")
+        _wait(process, (address, port), folder / "log")
         _make_reader(server)
         yield server
     finally:
@@ -124,17 +124,17 @@ def _make_reader(server: S3Server) -> None:
     )
 
 
-def _free_port() -> int:
+def _free_port(address: str) -> int:
     with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
+        found.bind((address, 0))
         return found.getsockname()[1]
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], address: tuple[str, int], log: Path) -> None:
     give_up_at = time.monotonic() + START_S
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection(address, timeout=1).close()
             return
         except OSError:
             assert process.poll() is None, log.read_text()
