@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from services.inference.application import first_weights
+from services.inference.config import InferenceSettings
+from services.inference.weights_cache import WeightsCache
 from tests.engine.inference_process import InferenceProcess
 from tests.services.s3_server import READER, S3Server, become
 from tests.services.simulated_inference import GREETING, Service, generate
 from tests.services.test_inference_process import SIMULATED, outcome
 from zeroloop.errors import (
+    ConfigError,
     CorruptDataError,
     FailedPreconditionError,
     NotFoundError,
@@ -71,15 +75,16 @@ async def test_a_process_comes_up_again_on_what_was_rolled_out(
 
 
 def test_a_start_that_cannot_read_its_weights_says_why(
-    bucket: str, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pointer = ("--weights-pointer", f"{bucket}/SERVED.json")
-    write_pointer(f"{bucket}/SERVED.json", ServedWeights(1, f"{bucket}/1", "0" * 64))
+    pointer = f"{bucket}/SERVED.json"
+    write_pointer(pointer, ServedWeights(1, f"{bucket}/1", "0" * 64))
+    settings = InferenceSettings(model="nothing", engine="simulated", weights_pointer=pointer)
 
-    code, error = outcome(*SIMULATED, *pointer)
-    assert (code, f"{bucket}/1/manifest.json does not exist" in error) == (64, True), error
+    with pytest.raises(ConfigError, match=f"{bucket}/1/manifest.json does not exist"):
+        first_weights(settings, WeightsCache(tmp_path))
     become(monkeypatch, {"AWS_SECRET_ACCESS_KEY": "not-the-right-one"})
-    code, error = outcome(*SIMULATED, *pointer)
+    code, error = outcome(*SIMULATED, "--weights-pointer", pointer)
     assert (code, "check the credentials" in error) == (64, True), error
     assert "not-the-right-one" not in error
     assert "Traceback" not in error
@@ -152,7 +157,7 @@ async def test_a_caller_that_gives_up_waiting_finds_the_copy_that_went_on(
     """Versions of many gigabytes take longer than any deadline."""
     store = open_store(bucket)
     with store.writing(1) as folder:
-        (folder / "model.safetensors").write_bytes(bytes(64 * 1024 * 1024))
+        (folder / "model.safetensors").write_bytes(bytes(32 * 1024 * 1024))
         digest = seal(folder, version=1, parent=0, dtype="float32")
 
     with caplog.at_level("INFO", logger="services.inference.weights_cache"):

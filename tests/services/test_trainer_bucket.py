@@ -85,15 +85,8 @@ def test_a_failure_is_a_platform_s_and_nothing_is_registered(
     assert store.weights == {}
 
 
-@pytest.mark.parametrize(
-    ("place", "said"),
-    [
-        ("memory://weights", "no store speaks 'memory'"),
-        ("abfs://container/weights", "pip install adlfs"),
-        ("s3://key:secret@bucket/weights", "must not carry credentials"),
-    ],
-)
-def test_a_place_that_cannot_be_used_ends_the_trainer_at_once(place: str, said: str) -> None:
+def test_a_place_that_cannot_be_used_ends_the_trainer_at_once() -> None:
+    place = "s3://key:secret@bucket/weights"
     flags = ["--run=r", "--model=m", "--buffer=b", "--checkpoint-dir=c", f"--weights-dir={place}"]
     ended = subprocess.run(
         [sys.executable, "-m", "trainer.launch", *flags, "--check-config"],
@@ -104,6 +97,6 @@ def test_a_place_that_cannot_be_used_ends_the_trainer_at_once(place: str, said: 
     )
 
     assert ended.returncode == ExitCode.CONFIG
-    assert said in ended.stderr
     assert "weights_dir" in ended.stderr
+    assert "must not carry credentials" in ended.stderr
     assert "secret" not in ended.stderr
