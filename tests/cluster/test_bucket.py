@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(1800)
 
 RUN = "bucketed"
 BUCKET = "weights"
-SETTINGS = {**SMALL, "keep.weights": "1"}
+SETTINGS = {**SMALL, "keep.weights": "2"}
 INFERENCE = {"replicas": 1, "keepAfterRun": True}
 
 
@@ -75,20 +75,20 @@ async def test_rounds_are_played_and_versions_go_into_the_bucket(
     installed: Installation, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began_s = time.monotonic()
-    installed.create_run(RUN, 2, settings=SETTINGS, inference=INFERENCE)
+    installed.create_run(RUN, 3, settings=SETTINGS, inference=INFERENCE)
     status = installed.wait_for(RUN, lambda status: status.get("phase") == "Completed")
-    print(f"two rounds took {time.monotonic() - began_s:.0f} s")
+    print(f"three rounds took {time.monotonic() - began_s:.0f} s")
 
-    assert status["weightsVersion"] == 2
+    assert status["weightsVersion"] == 3
     become(monkeypatch, s3.environment())
     pointed = read_pointer(f"{place(installed)}/SERVED.json")
     assert pointed is not None
-    assert (pointed.version, pointed.uri) == (2, f"{place(installed)}/2")
+    assert (pointed.version, pointed.uri) == (3, f"{place(installed)}/3")
     names = {path.rpartition("/")[2] for path in s3.files.ls(place(installed))}
-    assert names == {"0", "2", "SERVED.json"}, "version 1 is old"
+    assert names == {"0", "2", "3", "SERVED.json"}, "version 1 is old"
     async with installed.client("buffer") as client:
         exported = await client.weights.export(tmp_path / "model", run=RUN)
-    assert exported.version == 2
+    assert exported.version == 3
     assert (tmp_path / "model" / "config.json").exists()
 
 
@@ -107,5 +107,5 @@ def test_an_engine_that_starts_comes_up_on_what_was_rolled_out(installed: Instal
 
     until(ready)
     log = installed.kubectl("logs", engine(installed)["metadata"]["name"])
-    assert f"{place(installed)}/2" in log
+    assert f"{place(installed)}/3" in log
     assert SECRET not in log
