@@ -14,8 +14,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from zeroloop.errors import CorruptDataError
+from zeroloop.weights_copy import copy_version
 from zeroloop.weights_folder import VerifiedVersion, remove_unfinished, verify
-from zeroloop.weights_store import copy_version, is_url, local_folder
+from zeroloop.weights_store import is_url, local_folder
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,8 @@
 """URLs of buckets: which of them can be used here, and what is missing where one cannot."""
 
 from importlib.util import find_spec
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 _PACKAGES = {
     "s3": "s3fs",
@@ -22,6 +23,11 @@ _NOT_SHARED = {"memory", "local", "data", "http", "https", "hf", "simplecache", 
 def is_url(place: str) -> bool:
     """Whether `place` is a URL of anything but this machine's files."""
     return "://" in place and not place.startswith("file://")
+
+
+def local_folder(uri: str) -> Path:
+    """Return the folder that a path or a file:// URL names."""
+    return Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri)
 
 
 def problem_of(url: str) -> str:

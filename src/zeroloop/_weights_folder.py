@@ -5,7 +5,7 @@ from pathlib import Path
 from zeroloop.core.batches import Weights
 from zeroloop.core.manifest import Manifest
 from zeroloop.errors import AlreadyExistsError, NotFoundError
-from zeroloop.weights_store import copy_version
+from zeroloop.weights_copy import copy_version
 
 
 def export_weights(weights: Weights, target: Path) -> Manifest:

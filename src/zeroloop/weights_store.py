@@ -4,7 +4,7 @@
     with store.writing(3) as folder:                    # the trainer
         model.save_pretrained(folder)
         digest = seal(folder, version=3, parent=2, dtype="float32")
-    copy_version(store.uri(3), digest, Path("here"))    # whoever needs the files on a disk
+    weights_copy.copy_version(store.uri(3), digest, here)   # whoever needs the files on a disk
     store.remove(3, store.uri(3))                       # retention
 
 A reader sees a whole version or none, and trusts it by its digests alone.
@@ -13,32 +13,17 @@ A reader sees a whole version or none, and trusts it by its digests alone.
 import contextlib
 import shutil
 import tempfile
-import threading
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
 
-from zeroloop._bucket import Bucket, require_life
-from zeroloop._bucket_urls import is_url, problem_of
-from zeroloop.core.manifest import MANIFEST_NAME, Manifest
-from zeroloop.errors import (
-    CorruptDataError,
-    FailedPreconditionError,
-    NotFoundError,
-    UnavailableError,
-)
-from zeroloop.weights_folder import (
-    MANIFEST_BYTES_MAX,
-    VerifiedVersion,
-    building,
-    read_manifest,
-    remove_unfinished,
-    verify,
-)
+from zeroloop._bucket import Bucket
+from zeroloop._bucket_urls import is_url, local_folder, problem_of
+from zeroloop.core.manifest import MANIFEST_NAME
+from zeroloop.errors import FailedPreconditionError, NotFoundError
+from zeroloop.weights_copy import each
+from zeroloop.weights_folder import building, remove_unfinished
 from zeroloop.weights_pointer import (
     POINTER_BYTES_MAX,
     ServedWeights,
@@ -48,14 +33,7 @@ from zeroloop.weights_pointer import (
     pointer_to_bytes,
 )
 
-FILES_AT_ONCE = 4
-"""Files of a version that are on their way at once."""
-
-_CHUNK_BYTES = 1024 * 1024
 _SCRATCH = ".building-"
-
-Stopped = Callable[[], bool]
-"""Whether a copy that runs should be given up."""
 
 
 class WeightsStore(Protocol):
@@ -95,21 +73,6 @@ class WeightsStore(Protocol):
 
         Returns:
             False if `uri` is not where this store keeps that version: nothing was touched.
-        """
-        ...
-
-
-class VersionFiles(Protocol):
-    """The files of one version, to read."""
-
-    def get(self, name: str, target: Path, *, bytes_max: int, stopped: Stopped) -> None:
-        """Copy one file to a new one.
-
-        Raises:
-            NotFoundError: It is not there.
-            CorruptDataError: It has more than `bytes_max` bytes.
-            UnavailableError: The store does not answer, or `stopped()` became true.
-            FailedPreconditionError: It cannot be read; says why.
         """
         ...
 
@@ -202,7 +165,7 @@ class BucketStore:
             yield folder
             self._clear(version)
             names = [path.name for path in folder.iterdir() if path.name != MANIFEST_NAME]
-            _each(names, lambda name, _: self._bucket.put(folder / name, f"{version}/{name}"))
+            each(names, lambda name, _: self._bucket.put(folder / name, f"{version}/{name}"))
             self._bucket.put(folder / MANIFEST_NAME, f"{version}/{MANIFEST_NAME}")
 
     @contextmanager
@@ -230,77 +193,6 @@ class BucketStore:
         # The manifest first: no reader may begin with a version that is going.
         for name in sorted(names, key=lambda name: name != MANIFEST_NAME):
             self._bucket.delete(f"{version}/{name}")
-
-
-class FolderFiles:
-    """A version in a folder of this machine."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def get(self, name: str, target: Path, *, bytes_max: int, stopped: Stopped) -> None:
-        """See `VersionFiles`."""
-        source, left = self._folder / name, bytes_max
-        try:
-            with source.open("rb") as reader, target.open("xb") as writer:
-                while chunk := reader.read(_CHUNK_BYTES):
-                    require_life(str(source), stopped)
-                    left -= len(chunk)
-                    if left < 0:
-                        raise CorruptDataError(f"{source} has more than {bytes_max} bytes")
-                    writer.write(chunk)
-        except FileNotFoundError as error:
-            raise NotFoundError(f"{source} does not exist") from error
-        except OSError as error:
-            raise FailedPreconditionError(
-                f"cannot copy {source} to {target}: {error.strerror}"
-            ) from error
-
-
-def copy_version(
-    uri: str, digest: str, target: Path, *, stopped: Stopped = lambda: False
-) -> VerifiedVersion:
-    """Copy a version from wherever it lies; it appears whole and verified, or not at all.
-
-    Args:
-        uri: As the registry has it: a path, a file:// URL or one of a bucket.
-        digest: What the registry says about its manifest.
-        target: New folder; its parent must have room for the version.
-        stopped: Asked now and then whether to give up.
-
-    Raises:
-        NotFoundError: There is no version.
-        CorruptDataError: A file is missing or does not match its digest; names it.
-        UnavailableError: The store does not answer or the disk is full; try again.
-        FailedPreconditionError: The store cannot be read from here; says what to set.
-    """
-    files = files_at(uri)
-    with building(target) as folder:
-        try:
-            _get_all(files, digest, folder, stopped)
-            verified = verify(folder, digest)
-        except CorruptDataError as error:
-            # Where it lies, not where this copy of it would have.
-            raise CorruptDataError(str(error).replace(str(folder), uri)) from error
-    return replace(verified, folder=target)
-
-
-def files_at(uri: str) -> VersionFiles:
-    """Return the files of the version at `uri`.
-
-    Raises:
-        FailedPreconditionError: It is no URL that can be used here; says what to install.
-    """
-    if not is_url(uri):
-        return FolderFiles(local_folder(uri))
-    if problem := problem_of(uri):
-        raise FailedPreconditionError(f"weights at {problem}")
-    return Bucket(uri)
-
-
-def local_folder(uri: str) -> Path:
-    """Return the folder that a path or a file:// URL names."""
-    return Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri)
 
 
 # ---- which version is served
@@ -335,55 +227,3 @@ def read_pointer(place: str | Path) -> ServedWeights | None:
     with contextlib.suppress(NotFoundError):
         return parse_pointer(Bucket(parent).read(name, bytes_max=POINTER_BYTES_MAX), str(place))
     return None
-
-
-# ---- many files
-
-
-def _get_all(files: VersionFiles, digest: str, folder: Path, stopped: Stopped) -> None:
-    path = folder / MANIFEST_NAME
-    files.get(MANIFEST_NAME, path, bytes_max=MANIFEST_BYTES_MAX, stopped=stopped)
-    manifest, _, _ = read_manifest(folder, digest)
-    _require_room(folder, manifest)
-
-    def get(name: str, failed: Stopped) -> None:
-        stated = manifest.files[name].size_bytes
-        try:
-            files.get(name, folder / name, bytes_max=stated, stopped=lambda: stopped() or failed())
-        except NotFoundError as error:
-            raise CorruptDataError(
-                f"{folder / name} is missing though the manifest names it; publish the version "
-                "again"
-            ) from error
-
-    _each(list(manifest.files), get)
-
-
-def _require_room(folder: Path, manifest: Manifest) -> None:
-    needed = sum(stated.size_bytes for stated in manifest.files.values())
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise UnavailableError(
-            f"version {manifest.version} of the weights has {needed} bytes, {folder.parent} has "
-            f"room for {free}; enlarge that volume or free space"
-        )
-
-
-def _each(names: Sequence[str], do: Callable[[str, Stopped], None]) -> None:
-    """Call `do(name, failed)` for every name, some at once; the first failure ends the others."""
-    errors: list[BaseException] = []
-    failed = threading.Event()
-
-    def one(name: str) -> None:
-        if failed.is_set():
-            return
-        try:
-            do(name, failed.is_set)
-        except BaseException as error:  # noqa: BLE001  raised below
-            errors.append(error)
-            failed.set()
-
-    with ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="weights") as pool:
-        list(pool.map(one, names))
-    if errors:
-        raise errors[0]

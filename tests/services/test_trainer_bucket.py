@@ -14,7 +14,8 @@ from trainer.group import SoloGroup
 from trainer.publisher import Origin, Publisher
 from trainer.store import MemoryStore
 from zeroloop.errors import ZeroloopError
-from zeroloop.weights_store import copy_version, open_store
+from zeroloop.weights_copy import copy_version
+from zeroloop.weights_store import open_store
 
 
 def publisher(place: str, store: MemoryStore, scratch: Path | None = None) -> Publisher:

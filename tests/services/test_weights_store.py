@@ -22,11 +22,11 @@ from zeroloop.errors import (
     NotFoundError,
     UnavailableError,
 )
+from zeroloop.weights_copy import copy_version
 from zeroloop.weights_folder import seal, verify
 from zeroloop.weights_pointer import ServedWeights
 from zeroloop.weights_store import (
     WeightsStore,
-    copy_version,
     open_store,
     read_pointer,
     write_pointer,
