@@ -46,7 +46,8 @@ test-chart: setup ## The chart, rendered by Helm over a matrix of values (the fi
 	@$(PY) -m tests.cluster build helm
 	$(PYTEST) tests/chart
 
-test-services: setup ## Each service behind its real wire, PostgreSQL included.
+test-services: setup ## Each service behind its real wire, PostgreSQL and S3 included (the first time builds S3).
+	@$(PY) -m tests.cluster build versitygw
 	$(PYTEST) tests/services
 
 test-engine: setup ## Real vLLM, DeepSpeed and gVisor, up to whole rounds.

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services._server.settings import load_settings
 from trainer.exits import ExitCode
 from zeroloop.core import settings as options
 from zeroloop.core import training
+from zeroloop.weights_store import checked_place
 
 SERVICE = "trainer"
 
@@ -59,8 +60,13 @@ class TrainerSettings(BaseSettings):
     tls_key_file: Path | None = None
     """PEM of its key."""
 
-    weights_dir: Path
-    """Folder of the run's weights; version v becomes its sub-folder `v`."""
+    weights_dir: str = Field(min_length=1)
+    """Folder of the run's weights, or URL of a prefix of a bucket for them, for instance
+    `s3://bucket/weights/run`; version v lies below it as `v`."""
+
+    weights_scratch: Path | None = None
+    """With a bucket: folder of this process alone where versions are put together before they
+    are uploaded, each of the model's size; unset: the system's temporary folder."""
 
     checkpoint_dir: Path
     """Folder of the checkpoints; on several nodes all of them must share it."""
@@ -186,6 +192,8 @@ class TrainerSettings(BaseSettings):
 
     exit_with_parent: bool = False
     """End when the process that started this one ends, whatever ended it."""
+
+    _place = field_validator("weights_dir")(checked_place)
 
 
 def load_trainer_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> TrainerSettings:

@@ -1,9 +1,6 @@
 """Publishing a version: files first, whole and sealed, then the registry."""
 
-import contextlib
-import tempfile
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +11,8 @@ from trainer.microbatches import tokens_of
 from trainer.store import Store
 from zeroloop.core.batches import BatchSequence, Weights
 from zeroloop.core.manifest import ProbeSequence
-from zeroloop.weights_folder import building, remove_unfinished, seal, write_probe
+from zeroloop.weights_folder import seal, write_probe
+from zeroloop.weights_store import WeightsStore
 
 PROBE_TOKENS_MAX = 65_536
 """A probe is a spot check; longer ones would only lengthen the pause of a roll."""
@@ -40,18 +38,18 @@ class Origin:
 
 
 class Publisher:
-    """Writes versions below one folder and registers them. `publish` is collective."""
+    """Writes versions into one store and registers them. `publish` is collective."""
 
     def __init__(
         self,
-        folder: Path,
+        versions: WeightsStore,
         origin: Origin,
         group: Group,
         store: Store | None,
         *,
         probe_sequences: int,
     ) -> None:
-        self._folder = folder
+        self._versions = versions
         self._origin = origin
         self._group = group
         self._store = store
@@ -60,7 +58,7 @@ class Publisher:
     def clear_unfinished(self) -> None:
         """Remove what a killed trainer left half written."""
         if self._group.rank == 0:
-            remove_unfinished(self._folder)
+            self._versions.clear_unfinished()
 
     def publish(
         self,
@@ -85,14 +83,21 @@ class Publisher:
 
         Raises:
             ReplayMismatchError: It is registered with another digest.
+            NotFoundError: The versions belong into a bucket that does not exist.
+            UnavailableError, FailedPreconditionError: Their store does not answer or refuses
+                access. Nothing of the version is to be seen, and another attempt writes it.
         """
         probe = choose_probe(sequences, limit=self._probe_sequences)
         logprobs = source.logprobs(probe)
         if self._store is None:
-            source.write_weights(self._folder)
+            # It takes part and writes nothing.
+            source.write_weights(Path())
             return 0
         registered = self._store.registered(version)
-        with self._place(version, exists=registered is not None) as folder:
+        versions = self._versions
+        # A version that may be in use is written to be compared, and thrown away.
+        place = versions.writing(version) if registered is None else versions.scratch()
+        with place as folder:
             digest = self._write(source, folder, version, parent, probe_of(probe, logprobs))
             size_bytes = sum(path.stat().st_size for path in folder.iterdir())
         if registered is not None:
@@ -101,17 +106,6 @@ class Publisher:
         weights = self._weights(version, digest, size_bytes, traceparent)
         self._store.publish(weights)
         return size_bytes
-
-    @contextmanager
-    def _place(self, version: int, *, exists: bool) -> Generator[Path]:
-        """The folder to write: the version's own, or one that is thrown away afterwards."""
-        with contextlib.ExitStack() as stack:
-            if exists:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                name = tempfile.TemporaryDirectory(prefix=".building-", dir=self._folder)
-                yield Path(stack.enter_context(name))
-            else:
-                yield stack.enter_context(building(self._folder / str(version)))
 
     def _write(
         self,
@@ -143,7 +137,7 @@ class Publisher:
         return Weights(
             run=self._origin.run,
             version=version,
-            uri=str((self._folder / str(version)).absolute()),
+            uri=self._versions.uri(version),
             manifest_digest=digest,
             size_bytes=size_bytes,
             attributes={

@@ -26,6 +26,7 @@ from trainer.stopping import StopRequest
 from zeroloop.client.channel import Access
 from zeroloop.client.tls import Tls
 from zeroloop.client.token import TokenFile, load_token
+from zeroloop.weights_store import open_store
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,11 @@ def _trainer(
         group,
         Checkpoints(settings.checkpoint_dir, identity, group, keep=settings.checkpoints_keep),
         Publisher(
-            settings.weights_dir, origin, group, store, probe_sequences=settings.probe_sequences
+            open_store(settings.weights_dir, scratch=settings.weights_scratch),
+            origin,
+            group,
+            store,
+            probe_sequences=settings.probe_sequences,
         ),
         store,
         schedule=Schedule(

@@ -7,6 +7,7 @@ Unknown names are refused in both, and every problem is reported at once.
 import difflib
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -159,7 +160,10 @@ def _explain(error: ValidationError, prefix: str) -> str:
 
 
 def _redacted(value: Any) -> str:
-    return "a secret" if isinstance(value, SecretStr) else repr(value)
+    if isinstance(value, SecretStr):
+        return "a secret"
+    # A URL may carry credentials.
+    return re.sub(r"://[^/@\s]+@", "://...@", repr(value))
 
 
 def environment() -> Mapping[str, str]:

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from services._server import ServiceSettings
+from zeroloop.weights_store import checked_place
 
 
 class ControllerSettings(ServiceSettings):
@@ -56,6 +57,11 @@ class ControllerSettings(ServiceSettings):
     find none; then it lets go of all and leaves them to others for as long. Jobs in a queue of
     Kueue's are left to it."""
 
+    weights_store: str = ""
+    """On Kubernetes: URL of a prefix of a bucket below which the versions of the weights go, for
+    instance `s3://bucket/weights`; unset: into `runs_folder`. A run stays with what it began
+    with."""
+
     labels: dict[str, str] = Field(default_factory=dict)
     """On Kubernetes: labels of everything that is made, as JSON."""
 
@@ -71,3 +77,5 @@ class ControllerSettings(ServiceSettings):
     execution_token_file: Path | None = None
     """On Kubernetes: file with the token to present to it; unset means the one of
     `token_file`."""
+
+    _place = field_validator("weights_store")(checked_place)

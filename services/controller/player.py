@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from services._server import semconv
 from services.controller import oversight
@@ -26,6 +25,7 @@ from zeroloop.core import figures
 from zeroloop.core.rounds import Episode, Round, RoundState, Stage
 from zeroloop.core.runs import ConditionType, EventType
 from zeroloop.errors import FailedPreconditionError, NotFoundError, UnavailableError
+from zeroloop.weights_store import WeightsStore
 
 PROGRESS_EVERY_S = 0.5
 
@@ -58,8 +58,10 @@ class Player:
         heldout: Sequence[HeldOut],
         *,
         context_tokens: int,
+        versions: WeightsStore,
     ) -> None:
         self._book = book
+        self._versions = versions
         self._settings = settings
         self._connections = connections
         self._meter = Meter(time.monotonic)
@@ -336,9 +338,8 @@ class Player:
 
     async def _retain(self) -> None:
         keep = self._settings.play.keep
-        root: Path = self._book.folder.weights
         with contextlib.suppress(UnavailableError):
-            await retain_weights(self.game.buffer, self.game.run, root, keep=keep.weights)
+            await retain_weights(self.game.buffer, self.game.run, self._versions, keep=keep.weights)
             # The trainer may have to replay everything since its last checkpoint.
             replayed = 2 * self._settings.play.checkpoint.every_rounds
             keep_rounds = max(keep.rounds, replayed)

@@ -21,11 +21,16 @@ from services.inference.servicer import (
     WeightsServicer,
 )
 from services.inference.serving import EngineServing
-from services.inference.weights import WeightsRoll, local_folder
-from zeroloop.errors import ConfigError, CorruptDataError, NotFoundError
+from services.inference.weights import WeightsRoll
+from services.inference.weights_cache import WeightsCache, weights_cache
+from zeroloop.errors import (
+    ConfigError,
+    CorruptDataError,
+    FailedPreconditionError,
+    NotFoundError,
+)
 from zeroloop.inference.v1 import inference_pb2_grpc as stubs
-from zeroloop.weights_folder import verify
-from zeroloop.weights_pointer import pointed_at
+from zeroloop.weights_store import is_url, read_pointer
 
 CONTEXT_TOKENS = 32_768
 """Of a simulated model that does not say."""
@@ -42,11 +47,25 @@ async def inference(
 
     Raises:
         ConfigError: The model or the weights to start from are missing or damaged.
+        UnavailableError: The store of the weights to start from does not answer.
         EngineLostError: The engine died too often; raised out of the block.
     """
+    with weights_cache(settings.weights_cache) as cache:
+        async with _serving(settings, server, health, environ, cache):
+            yield
+
+
+@asynccontextmanager
+async def _serving(
+    settings: InferenceSettings,
+    server: grpc.aio.Server,
+    health: Health,
+    environ: MutableMapping[str, str],
+    cache: WeightsCache,
+) -> AsyncGenerator[None]:
     keeper = EngineKeeper(
         launcher(settings, environ),
-        await asyncio.to_thread(first_weights, settings),
+        await asyncio.to_thread(first_weights, settings, cache),
         announce=health,
         names=(INFERENCE_SERVICE, WEIGHTS_SERVICE),
         restarts_max=settings.restarts_max,
@@ -59,6 +78,7 @@ async def inference(
     roll = WeightsRoll(
         keeper,
         gate,
+        cache=cache,
         parity_max=settings.parity_max,
         may_sleep=settings.sleep_mode,
         check_fit=check_fit if settings.engine == "vllm" else _anything_fits,
@@ -133,38 +153,41 @@ def _simulated(settings: InferenceSettings) -> Launch:
     return launch
 
 
-def first_weights(settings: InferenceSettings) -> Served:
+def first_weights(settings: InferenceSettings, cache: WeightsCache) -> Served:
     """Return the version to start from, its files verified if it was sealed.
 
     Raises:
-        ConfigError: They are missing, damaged, or not the version that was named.
+        ConfigError: They are missing, damaged, not to be read, or not the version that was named.
+        UnavailableError: Their store does not answer.
     """
     settings = _as_pointed(settings)
     if not settings.weights_uri:
         folder = settings.model if settings.engine == "simulated" else locate(settings.model)
         return Served(settings.weights_version, folder)
-    folder = local_folder(settings.weights_uri)
+    uri = settings.weights_uri
+    if is_url(uri) and not settings.weights_digest:
+        raise ConfigError(f"weights_digest: must say what the manifest of {uri} has, got none")
     try:
-        verified = verify(folder, settings.weights_digest or None)
-    except (NotFoundError, CorruptDataError) as error:
+        verified = cache.fetch(uri, settings.weights_digest)
+    except (NotFoundError, CorruptDataError, FailedPreconditionError) as error:
         raise ConfigError(f"weights_uri: {error}") from error
     if verified.manifest.version != settings.weights_version:
         raise ConfigError(
-            f"weights_uri: {folder} holds version {verified.manifest.version}, but "
+            f"weights_uri: {uri} holds version {verified.manifest.version}, but "
             f"weights_version is {settings.weights_version}"
         )
     if settings.engine != "simulated":
-        check(Path(folder))
-    return Served(settings.weights_version, str(folder), verified.digest)
+        check(verified.folder)
+    return Served(settings.weights_version, str(verified.folder), verified.digest)
 
 
 def _as_pointed(settings: InferenceSettings) -> InferenceSettings:
     """The settings with the version that was rolled out last, if any was."""
-    if settings.weights_pointer is None:
+    if not settings.weights_pointer:
         return settings
     try:
-        served = pointed_at(settings.weights_pointer)
-    except CorruptDataError as error:
+        served = read_pointer(settings.weights_pointer)
+    except (CorruptDataError, FailedPreconditionError) as error:
         raise ConfigError(f"weights_pointer: {error}") from error
     if served is None:
         return settings

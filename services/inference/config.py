@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from services._server import ServiceSettings
+from zeroloop.weights_store import checked_place
 
 
 class InferenceSettings(ServiceSettings):
@@ -18,17 +19,24 @@ class InferenceSettings(ServiceSettings):
     """`simulated` answers without a model, for tests of everything else."""
 
     weights_uri: str = ""
-    """Folder of the version to start from, with manifest.json; empty: those in `model`."""
+    """Folder of the version to start from, with manifest.json, or its URL in a bucket; empty:
+    those in `model`."""
 
     weights_version: int = Field(default=0, ge=0)
     """Version of the weights that the service starts with."""
 
     weights_digest: str = Field(default="", pattern="^([0-9a-f]{64})?$")
-    """SHA-256 that the manifest.json in `weights_uri` must have; empty trusts what is there."""
+    """SHA-256 that the manifest.json in `weights_uri` must have; empty trusts what is there, and
+    is not enough for a URL."""
 
-    weights_pointer: Path | None = None
-    """File that names the version to start from, see `zeroloop.weights_pointer`; as long as it
-    is missing, `weights_uri` and `model` say so. For replicas that may restart at any time."""
+    weights_pointer: str = ""
+    """File or URL of an object that names the version to start from, see
+    `zeroloop.weights_pointer`; as long as it is missing, `weights_uri` and `model` say so. For
+    replicas that may restart at any time."""
+
+    weights_cache: Path | None = None
+    """Folder of this process alone for copies of versions that lie in a bucket. It needs room
+    for three of them, and for five if callers stage many; unset: a temporary folder."""
 
     parity_max: float = Field(default=1e-3, gt=0, le=10)
     """Largest difference from the trainer's log-probabilities on a version's probe, nats,
@@ -83,3 +91,5 @@ class InferenceSettings(ServiceSettings):
 
     simulated_dies_after: int = Field(default=0, ge=0)
     """Simulated engine: completions until it dies, each time anew; 0: it lives."""
+
+    _places = field_validator("weights_uri", "weights_pointer")(checked_place)

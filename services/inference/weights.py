@@ -16,11 +16,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
-from urllib.parse import unquote, urlsplit
 
 from services.inference.engine.base import Engine
 from services.inference.gate import Gate
 from services.inference.keeper import EngineKeeper, Served
+from services.inference.weights_cache import WeightsCache
 from zeroloop.core.generation import AppliedWeights, WeightsState
 from zeroloop.core.manifest import ProbeSequence
 from zeroloop.errors import (
@@ -30,6 +30,7 @@ from zeroloop.errors import (
     invalid,
 )
 from zeroloop.weights_folder import VerifiedVersion, verify
+from zeroloop.weights_store import is_url, local_folder
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +39,9 @@ T = TypeVar("T")
 CheckFit: TypeAlias = Callable[[str, Path], None]
 """Raises CorruptDataError unless weights in a folder fit the model served from another."""
 
-STAGED_MAX = 8
-"""Staged versions that are remembered; the oldest is forgotten first."""
+STAGED_MAX = 2
+"""Staged versions that are remembered; the oldest is forgotten first. Copies of them, of the one
+served and of the one before stay on this machine's disk."""
 
 NO_PROBE = -1.0
 """Parity of a version that carries no probe."""
@@ -62,10 +64,12 @@ class WeightsRoll:
         keeper: EngineKeeper,
         gate: Gate,
         *,
+        cache: WeightsCache,
         parity_max: float,
         check_fit: CheckFit,
         may_sleep: bool = False,
     ) -> None:
+        self._cache = cache
         self._check_fit = check_fit
         self._may_sleep = may_sleep
         self._keeper = keeper
@@ -74,6 +78,7 @@ class WeightsRoll:
         self._staged: dict[int, _Staged] = {}
         self._previous: Served | None = None
         self._changing = asyncio.Lock()
+        self._staging = asyncio.Lock()
 
     def state(self) -> WeightsState:
         """What is served and what could be."""
@@ -87,12 +92,16 @@ class WeightsRoll:
     async def stage(self, version: int, uri: str, manifest_digest: str) -> int:
         """Verify a version's files against its manifest; return the bytes read.
 
+        What lies in a bucket is copied here first. A caller that gave up waiting for that may
+        ask again: the copy goes on meanwhile.
+
         Raises:
             InvalidRequestError: A value is out of range.
-            NotFoundError: The folder or its manifest is missing.
+            NotFoundError: The folder, the object or its manifest is missing.
             CorruptDataError: A file differs from the manifest, or its tensors are not those
                 of the model; names it.
-            UnavailableError: There is no engine that could take it.
+            FailedPreconditionError: The store refuses access.
+            UnavailableError: There is no engine that could take it, or the store does not answer.
         """
         self._keeper.loaded()
         if version < 0:
@@ -101,14 +110,19 @@ class WeightsRoll:
             raise invalid(
                 "manifest_digest", f"must be 64 lower-case hex digits, got {manifest_digest!r}"
             )
-        folder = local_folder(uri)
-        staged = await asyncio.to_thread(_verified, version, folder, manifest_digest)
-        await asyncio.to_thread(self._check_fit, self._keeper.served.folder, folder)
-        self._staged.pop(version, None)
-        self._staged[version] = staged
-        while len(self._staged) > STAGED_MAX:
-            del self._staged[next(iter(self._staged))]
-        return staged.version.size_bytes
+        async with self._staging:
+            # Whatever is applied meanwhile is among these.
+            in_use = self._folders()
+            staged = await asyncio.to_thread(
+                _verified, self._cache, version, uri, manifest_digest, in_use
+            )
+            folder = staged.version.folder
+            await asyncio.to_thread(self._check_fit, self._keeper.served.folder, folder)
+            self._staged.pop(version, None)
+            self._staged[version] = staged
+            while len(self._staged) > STAGED_MAX:
+                del self._staged[next(iter(self._staged))]
+            return staged.version.size_bytes
 
     async def apply(self, version: int, parity_max: float = 0.0) -> AppliedWeights:
         """Serve a staged version. The served one is served already: a no-op.
@@ -207,6 +221,13 @@ class WeightsRoll:
             raise
         self._keeper.asleep = asleep
 
+    def _folders(self) -> set[str]:
+        """Those of all versions that may be loaded."""
+        loaded = {self._keeper.served.folder}
+        if self._previous is not None:
+            loaded.add(self._previous.folder)
+        return loaded | {str(staged.version.folder) for staged in self._staged.values()}
+
     async def _change(
         self, target: Served, probe: Sequence[ProbeSequence], parity_max: float
     ) -> AppliedWeights:
@@ -256,20 +277,6 @@ class WeightsRoll:
             )
 
 
-def local_folder(uri: str) -> Path:
-    """Return the folder that `uri` names: a path or a file:// URL.
-
-    Raises:
-        NotFoundError: It names another kind of store.
-    """
-    parts = urlsplit(uri)
-    if parts.scheme not in {"", "file"}:
-        raise NotFoundError(
-            f"weights at {uri!r} are not on a file system; mount that store and give its path"
-        )
-    return Path(unquote(parts.path) if parts.scheme else uri)
-
-
 async def _parity(engine: Engine, probe: Sequence[ProbeSequence]) -> float:
     """Largest difference of a log-probability between the engine and the trainer, nats."""
     largest = NO_PROBE
@@ -292,15 +299,18 @@ async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-def _verified(version: int, folder: Path, manifest_digest: str) -> _Staged:
-    fingerprint = _fingerprint(folder)
-    verified = verify(folder, manifest_digest)
+def _verified(
+    cache: WeightsCache, version: int, uri: str, manifest_digest: str, in_use: set[str]
+) -> _Staged:
+    # Taken before the files are read, where others may write to them.
+    fingerprint = None if is_url(uri) else _fingerprint(local_folder(uri))
+    verified = cache.fetch(uri, manifest_digest, in_use)
     if verified.manifest.version != version:
         raise CorruptDataError(
-            f"{folder} holds version {verified.manifest.version} by its manifest, the caller "
+            f"{uri} holds version {verified.manifest.version} by its manifest, the caller "
             f"says {version}; publish the version again"
         )
-    return _Staged(verified, fingerprint)
+    return _Staged(verified, fingerprint or _fingerprint(verified.folder))
 
 
 def _fingerprint(folder: Path) -> tuple[tuple[str, int, int], ...]:

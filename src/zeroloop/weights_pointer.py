@@ -1,5 +1,7 @@
 """A small file that names the version that is served, for engines that start later.
 
+It lies beside the versions: on a disk as here, or in a bucket, see `zeroloop.weights_store`.
+
 It is written after a roll has reached every replica, so an engine that reads it starts with
 weights that have passed the gate. Replaced whole: a reader sees the old or the new one.
 """
@@ -13,6 +15,8 @@ from zeroloop.errors import CorruptDataError, UnavailableError
 
 FILE_NAME = "SERVED.json"
 
+POINTER_BYTES_MAX = 64 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class ServedWeights:
@@ -20,7 +24,7 @@ class ServedWeights:
 
     version: int
     uri: str
-    """Folder of its files."""
+    """Where its files are: a folder, or a URL of a bucket."""
 
     manifest_digest: str
     """SHA-256 of its manifest.json."""
@@ -32,15 +36,10 @@ def point_at(path: Path, served: ServedWeights) -> None:
     Raises:
         UnavailableError: The disk does not take it.
     """
-    document = {
-        "version": served.version,
-        "uri": served.uri,
-        "manifest_digest": served.manifest_digest,
-    }
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(document) + "\n")
+        with draft.open("wb") as file:
+            file.write(pointer_to_bytes(served))
             # A node that loses power must not leave an empty file behind.
             file.flush()
             os.fsync(file.fileno())
@@ -56,11 +55,36 @@ def pointed_at(path: Path) -> ServedWeights | None:
         CorruptDataError: It does not say what it should.
     """
     try:
-        document = json.loads(path.read_text("utf-8"))
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CorruptDataError(f"{path} does not name a version of the weights: {error}") from error
+    return parse_pointer(content, str(path))
+
+
+def pointer_to_bytes(served: ServedWeights) -> bytes:
+    """The file's content."""
+    document = {
+        "version": served.version,
+        "uri": served.uri,
+        "manifest_digest": served.manifest_digest,
+    }
+    return f"{json.dumps(document)}\n".encode()
+
+
+def parse_pointer(content: bytes, place: str) -> ServedWeights:
+    """The version that a file's content names; `place` is for messages.
+
+    Raises:
+        CorruptDataError: It does not say what it should.
+    """
+    try:
+        document = json.loads(content)
         return ServedWeights(
             int(document["version"]), str(document["uri"]), str(document["manifest_digest"])
         )
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptDataError(f"{path} does not name a version of the weights: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptDataError(
+            f"{place} does not name a version of the weights: {error}"
+        ) from error

@@ -80,6 +80,17 @@ CASES: dict[str, tuple[str, ...]] = {
         "--set=tls.mode=certManager,tls.certManager.issuerRef.name=lab",
         "--set=tls.certManager.issuerRef.kind=ClusterIssuer",
     ),
+    "a bucket": ("--set=weights.store=s3://bucket/weights",),
+    "a bucket of our own": (
+        *("--set=weights.store=s3://bucket/weights", "--set=weights.credentials.existingSecret=w"),
+        *("--set=weights.credentials.readerSecret=r", "--set=weights.s3.region=lab-1"),
+        "--set=weights.s3.endpoint=https://s3.lab:9000",
+        "--set=weights.scratchVolume.emptyDir.sizeLimit=200Gi",
+    ),
+    "a bucket of Google's": (
+        "--set=weights.store=gs://bucket/weights",
+        "--set=weights.credentials.existingSecret=w",
+    ),
     "no certificates": ("--set=tls.mode=insecure",),
     "no controller": ("--set=controller.enabled=false",),
     "no buffer": ("--set=buffer.enabled=false", "--set=targets.buffer=dns:///buffer.a:50051"),
@@ -104,6 +115,7 @@ CASES: dict[str, tuple[str, ...]] = {
 BROUGHT = {
     *("our-token", "our-database", "our-runs", "registry", "collector", "hub", "our-tls"),
     *("models", "cache", "code", "zeroloop-database-url", "ours", "default"),
+    *("w", "r"),
     "loop-zeroloop-tls",  # cert-manager makes it
 }
 """Names of Secrets, claims and accounts that these values say exist."""

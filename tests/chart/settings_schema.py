@@ -43,16 +43,17 @@ _OF_CALLERS = {"tls_cert_file", "tls_key_file", "tls_ca_file"}
 _OF_THE_CHART: Mapping[str, set[str]] = {
     "controller": {
         *("platform", "runs_folder", "resume", "execution", "namespace", "kubeconfig"),
-        *("pod_name", "pod_templates", "inference_backend", "labels"),
+        *("pod_name", "pod_templates", "inference_backend", "labels", "weights_store"),
         *("buffer_target", "reward_target", "execution_target", "execution_token_file"),
     },
     "buffer": {"database_url", "migrate", "sqlite_synchronous", "spool_dir"},
     "reward": {"execution_target", "execution_token_file"},
     "execution": {"isolation", "platform", "runsc", "python", "cache_dir", "scratch_dir"},
-    "inference": set(),
+    "inference": {"weights_cache"},
     "training": {
         *("run", "model", "buffer", "token_file", "weights_dir", "checkpoint_dir", "last_round"),
         *("ready_file", "telemetry_dir", "exit_with_parent", "metrics_port", "metrics_host"),
+        "weights_scratch",
     },
 }
 """What the chart sets itself, or what makes no sense in a pod."""

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -22,6 +23,7 @@ from services.inference.servicer import (
 )
 from services.inference.serving import EngineServing
 from services.inference.weights import WeightsRoll
+from services.inference.weights_cache import WeightsCache
 from zeroloop.client.channel import open_channel
 from zeroloop.client.inference import (
     Completion,
@@ -45,9 +47,15 @@ class Service:
     """A server in this process whose engine a test can get at."""
 
     def __init__(
-        self, context_tokens: int = CONTEXT_TOKENS, *, may_sleep: bool = False, **settings: float
+        self,
+        context_tokens: int = CONTEXT_TOKENS,
+        *,
+        may_sleep: bool = False,
+        cache: Path = Path("unused"),
+        **settings: float,
     ) -> None:
         self._may_sleep = may_sleep
+        self._cache = WeightsCache(cache)
         self.engines: list[SimulatedEngine] = []
         self.may_load = asyncio.Event()
         self.may_load.set()
@@ -89,6 +97,7 @@ class Service:
         roll = WeightsRoll(
             self.keeper,
             self.gate,
+            cache=self._cache,
             parity_max=1e-3,
             check_fit=lambda *_: None,
             may_sleep=self._may_sleep,

@@ -97,8 +97,8 @@ async def test_a_missing_folder_and_a_wrong_version_are_named(
 ) -> None:
     with pytest.raises(NotFoundError, match="does not exist"):
         await service.weights.stage(1, str(tmp_path / "none"), "0" * 64)
-    with pytest.raises(NotFoundError, match="s3://"):
-        await service.weights.stage(1, "s3://bucket/1", "0" * 64)
+    with pytest.raises(FailedPreconditionError, match="no store speaks 'nfs'"):
+        await service.weights.stage(1, "nfs://server/1", "0" * 64)
     digest = publish(tmp_path / "1", 1)
     with pytest.raises(CorruptDataError, match="holds version 1"):
         await service.weights.stage(2, str(tmp_path / "1"), digest)

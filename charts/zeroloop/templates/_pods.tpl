@@ -235,27 +235,38 @@ livenessProbe:
 
 {{/* The runs, and the models that are not fetched: for controller, inference and trainer. */}}
 {{- define "zeroloop.dataVolumes" -}}
+{{- if include "zeroloop.usesRuns" . }}
 - name: runs
   persistentVolumeClaim:
     claimName: {{ include "zeroloop.runsClaim" .root }}
+{{- end }}
 {{- with .root.Values.models.volume }}
 - name: models
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- include "zeroloop.weightsVolumes" . }}
+{{- end -}}
+
+{{/* An engine reads weights there and nothing else. */}}
+{{- define "zeroloop.usesRuns" -}}
+{{- if not (and (eq .component "inference") .root.Values.weights.store) }}true{{ end -}}
 {{- end -}}
 
 {{/* Only the engine does not write there. */}}
 {{- define "zeroloop.dataVolumeMounts" -}}
+{{- if include "zeroloop.usesRuns" . }}
 - name: runs
   mountPath: /var/lib/zeroloop/runs
   {{- if eq .component "inference" }}
   readOnly: true
   {{- end }}
+{{- end }}
 {{- if .root.Values.models.volume }}
 - name: models
   mountPath: /models
   readOnly: true
 {{- end }}
+{{- include "zeroloop.weightsVolumeMounts" . }}
 {{- end -}}
 
 {{/* The start of a container. Also takes image, a block of values. */}}

@@ -46,6 +46,13 @@
 {{- if and $metrics.enabled (has (int $metrics.port) (list 50051 50052 29500)) -}}
 {{- $problems = append $problems (printf "metrics.port must not be %d, which is taken by gRPC, health or torchrun" (int $metrics.port)) -}}
 {{- end -}}
+{{- $weights := .Values.weights -}}
+{{- if and (not $weights.store) (or $weights.credentials.existingSecret $weights.credentials.readerSecret $weights.s3.endpoint $weights.s3.region $weights.peers $weights.scratchVolume) -}}
+{{- $problems = append $problems "weights has settings of a bucket, but weights.store names none: set it to s3://BUCKET/PREFIX or gs://BUCKET/PREFIX, or take the others away" -}}
+{{- end -}}
+{{- if and $weights.store (not (hasPrefix "s3://" $weights.store)) (or $weights.s3.endpoint $weights.s3.region) -}}
+{{- $problems = append $problems (printf "weights.s3 is for s3://, weights.store is %s: leave weights.s3 empty" $weights.store) -}}
+{{- end -}}
 {{- if $problems -}}
 {{- fail (printf "\n  - %s\n" (join "\n  - " $problems)) -}}
 {{- end -}}

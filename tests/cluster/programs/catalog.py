@@ -93,4 +93,7 @@ CLUSTER = (
 KSERVE = Program("kserve-manager", HERE / "kserve", "github.com/kserve/kserve/cmd/manager")
 """KServe's controller: several minutes to build, so only when it is asked for."""
 
-ALL = (*CLUSTER, KSERVE)
+S3 = Program("versitygw", HERE / "versitygw", "github.com/versity/versitygw/cmd/versitygw")
+"""A server of S3 in front of a folder, for the tests of weights in a bucket."""
+
+ALL = (*CLUSTER, KSERVE, S3)

@@ -22,6 +22,7 @@ from trainer.store import MemoryStore
 from zeroloop.core.batches import LeasedBatch, Weights
 from zeroloop.errors import ConfigError, CorruptDataError, FailedPreconditionError
 from zeroloop.weights_folder import verify
+from zeroloop.weights_store import FolderStore
 
 ROUNDS = 5
 
@@ -70,7 +71,7 @@ def trainer_of(
         learner,
         group,
         Checkpoints(folder / "checkpoints", identity, group, keep=values["keep"]),
-        Publisher(folder / "weights", origin, group, store, probe_sequences=2),
+        Publisher(FolderStore(folder / "weights"), origin, group, store, probe_sequences=2),
         store,
         schedule=Schedule(
             checkpoint_every_rounds=values["every"], last_round=values["last"], poll_s=0.1

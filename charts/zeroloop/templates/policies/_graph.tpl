@@ -79,7 +79,7 @@ ports:
 {{- end }}
 {{- end -}}
 
-{{/* Names, telemetry, the API server, another's database, the model hub. Execution calls nobody. */}}
+{{/* Names, telemetry, the API server, another's database, the model hub, a bucket. Execution calls nobody. */}}
 {{- define "zeroloop.outsideRules" -}}
 {{- $policy := .root.Values.networkPolicy -}}
 {{- $rules := list -}}
@@ -109,5 +109,6 @@ ports:
 {{- with $policy.modelHub.peers }}{{ $_ := set $hub "to" . }}{{ end -}}
 {{- $rules = append $rules $hub -}}
 {{- end -}}
+{{- $rules = concat $rules (include "zeroloop.weightsRules" . | fromYamlArray) -}}
 {{- toYaml $rules -}}
 {{- end -}}

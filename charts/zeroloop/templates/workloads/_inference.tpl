@@ -3,7 +3,7 @@
 {{- $ctx := dict "root" . "component" "inference" "service" "INFERENCE" "values" .Values.inference "image" .Values.image.engine "class" "inference" -}}
 {{- $gpus := int .Values.inference.gpu.count -}}
 {{- $parallel := ternary (list (dict "name" "ZEROLOOP_INFERENCE__TENSOR_PARALLEL_SIZE" "value" ($gpus | toString))) list (gt $gpus 1) -}}
-{{- $_ := set $ctx "own" (concat $parallel (include "zeroloop.serverEnv" $ctx | fromYamlArray) (include "zeroloop.engineEnv" $ctx | fromYamlArray)) -}}
+{{- $_ := set $ctx "own" (concat $parallel (include "zeroloop.serverEnv" $ctx | fromYamlArray) (include "zeroloop.engineEnv" $ctx | fromYamlArray) (include "zeroloop.weightsEnv" $ctx | fromYamlArray)) -}}
 metadata:
   labels: {{- include "zeroloop.podLabels" $ctx | nindent 4 }}
   {{- with include "zeroloop.podAnnotations" $ctx }}

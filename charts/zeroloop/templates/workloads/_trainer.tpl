@@ -11,7 +11,7 @@
   (dict "name" "ZEROLOOP_TRAINER__METRICS_PORT" "value" (.Values.metrics.port | int | toString))
 ) -}}
 {{- end -}}
-{{- $_ := set $ctx "own" (concat $own (include "zeroloop.tlsEnv" $ctx | fromYamlArray) (include "zeroloop.engineEnv" $ctx | fromYamlArray)) -}}
+{{- $_ := set $ctx "own" (concat $own (include "zeroloop.tlsEnv" $ctx | fromYamlArray) (include "zeroloop.engineEnv" $ctx | fromYamlArray) (include "zeroloop.weightsEnv" $ctx | fromYamlArray)) -}}
 metadata:
   labels: {{- include "zeroloop.podLabels" $ctx | nindent 4 }}
   {{- with include "zeroloop.podAnnotations" $ctx }}

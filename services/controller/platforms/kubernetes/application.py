@@ -100,6 +100,7 @@ def _surroundings(settings: ControllerSettings, api: Api, spans: RunSpans) -> Su
         to_execution=access(settings, settings.execution_token_file),
         token_file=settings.token_file,
         spans=spans,
+        weights_store=settings.weights_store,
         gang_patience=timedelta(seconds=settings.gang_patience_s),
     )
 

@@ -36,6 +36,7 @@ from services.controller.platforms.kubernetes.backends import Backend
 from services.controller.platforms.kubernetes.engines import Engines
 from services.controller.platforms.kubernetes.templates import PodTemplates
 from services.controller.platforms.kubernetes.trainer import KubernetesTrainer
+from services.controller.platforms.kubernetes.weights_place import note, require, weights_place
 from services.controller.platforms.kubernetes.workloads import (
     Belonging,
     engine_name,
@@ -49,7 +50,8 @@ from zeroloop.client.channel import Access
 from zeroloop.core.batches import Weights
 from zeroloop.core.runs import ConditionType, Endpoints, EventType
 from zeroloop.errors import FailedPreconditionError, NotFoundError, UnavailableError
-from zeroloop.weights_pointer import FILE_NAME, ServedWeights, point_at
+from zeroloop.weights_pointer import FILE_NAME, ServedWeights
+from zeroloop.weights_store import open_store, write_pointer
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +92,9 @@ class Surroundings:
     token_file: Path
     """Where trainers find the token that they present."""
 
+    weights_store: str
+    """URL below which the versions of all runs go; empty: into the runs' folders."""
+
     gang_patience: timedelta
     """How long a training Job may hold nodes for some of its pods only."""
 
@@ -110,10 +115,12 @@ class KubernetesPlatform:
         self._player: Player | None = None
         self._pointed_at = -1
         play = prepared.settings.play
-        pointer = book.folder.weights / FILE_NAME
+        self._uid = str(belonging.owner["uid"])
+        self._weights = weights_place(around.weights_store, book.folder, self._uid)
+        self._pointer = f"{self._weights}/{FILE_NAME}"
         engine_flags = {
             **inference_flags(prepared.settings, prepared.model),
-            "weights_pointer": pointer,
+            "weights_pointer": self._pointer,
         }
         self._engines = Engines(
             around.api,
@@ -254,15 +261,17 @@ class KubernetesPlatform:
     def _make_folders(self) -> None:
         folder = self._book.folder
         folder.path.mkdir(parents=True, exist_ok=True)
-        mark, uid = folder.path / _UID_FILE, str(self._belonging.owner["uid"])
+        mark = folder.path / _UID_FILE
         if not mark.exists():
-            mark.write_text(uid)
-        if mark.read_text() != uid:
+            note(folder, self._weights)
+            mark.write_text(self._uid)
+        if mark.read_text() != self._uid:
             # Its rounds are in the buffer, too: this run would go on where that one ended.
             raise FailedPreconditionError(
                 f"an earlier run named {self._book.run.name} has left its data in {folder.path}; "
                 "choose another name"
             )
+        require(folder, self._weights)
         for path in (folder.weights, folder.checkpoints, folder.telemetry):
             path.mkdir(parents=True, exist_ok=True)
 
@@ -287,6 +296,7 @@ class KubernetesPlatform:
             connections,
             self._prepared.heldout,
             context_tokens=model.context_tokens,
+            versions=open_store(self._weights),
         )
         ready, wanted = len(self._engines.replicas), self._engines.wanted
         self._book.emit(EventType.STATE, f"{ready} of {wanted} replicas ready")
@@ -310,7 +320,8 @@ class KubernetesPlatform:
             token_file=self._around.token_file,
             last_round=last_round,
         )
-        return arguments({**flags, "telemetry_dir": self._book.folder.telemetry})
+        own = {"weights_dir": self._weights, "telemetry_dir": self._book.folder.telemetry}
+        return arguments({**flags, **own})
 
     def _warn(self, message: str) -> None:
         self._book.emit(EventType.WARNING, message)
@@ -335,7 +346,7 @@ class KubernetesPlatform:
             return
         weights = await player.game.buffer.weights.get(self._book.run.name, version)
         served = ServedWeights(version, weights.uri, weights.manifest_digest)
-        await asyncio.to_thread(point_at, self._book.folder.weights / FILE_NAME, served)
+        await asyncio.to_thread(write_pointer, self._pointer, served)
         self._pointed_at = version
 
     async def _trainer_ended(self) -> None:

@@ -41,6 +41,7 @@ from zeroloop.core.batches import Weights
 from zeroloop.core.figures import by_kind
 from zeroloop.core.runs import ConditionType, Endpoints, EventType
 from zeroloop.errors import NotFoundError, UnavailableError
+from zeroloop.weights_store import FolderStore
 
 STOP_GRACE_S = 2.5
 """From asking a child to end until it is made to. All of them end side by side, so that a
@@ -182,6 +183,7 @@ class LocalPlatform:
             connections,
             self._heldout,
             context_tokens=model.context_tokens,
+            versions=FolderStore(self._book.folder.weights),
         )
         started = {
             by_kind(figures.STARTED_S, keeper.name): keeper.started_s for keeper in services.keepers
