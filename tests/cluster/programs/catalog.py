@@ -91,6 +91,13 @@ CLUSTER = (
 """What a running cluster and its tests need."""
 
 KSERVE = Program("kserve-manager", HERE / "kserve", "github.com/kserve/kserve/cmd/manager")
-"""KServe's controller: several minutes to build, so only when it is asked for."""
+JOBSET = Program("jobset-manager", HERE / "jobset", "sigs.k8s.io/jobset")
+TRAINER = Program(
+    "trainer-manager",
+    HERE / "trainer",
+    "github.com/kubeflow/trainer/v2/cmd/trainer-controller-manager",
+)
+MANAGERS = (KSERVE, JOBSET, TRAINER)
+"""Controllers that a cluster may have: minutes to build, so only those that are asked for."""
 
-ALL = (*CLUSTER, KSERVE)
+ALL = (*CLUSTER, *MANAGERS)
