@@ -97,7 +97,8 @@ TRAINER = Program(
     HERE / "trainer",
     "github.com/kubeflow/trainer/v2/cmd/trainer-controller-manager",
 )
-MANAGERS = (KSERVE, JOBSET, TRAINER)
+KUEUE = Program("kueue-manager", HERE / "kueue", "sigs.k8s.io/kueue/cmd/kueue")
+MANAGERS = (KSERVE, JOBSET, TRAINER, KUEUE)
 """Controllers that a cluster may have: minutes to build, so only those that are asked for."""
 
 ALL = (*CLUSTER, *MANAGERS)
