@@ -52,6 +52,11 @@ class ControllerSettings(ServiceSettings):
     """On Kubernetes: who keeps inference replicas; `deployment`: a Deployment of the controller's;
     `kserve`: KServe, by an InferenceService. Changed, it holds for runs from their next look on."""
 
+    training_backend: Literal["job", "jobset", "trainjob"] = "job"
+    """On Kubernetes: what an attempt to train is; `job`: an Indexed Job; `jobset`: a JobSet;
+    `trainjob`: a TrainJob of Kubeflow's. Changed, it holds from a run's next attempt on, and an
+    attempt of the other kind that runs is ended for it."""
+
     gang_patience_s: float = Field(default=600.0, ge=1, le=86_400)
     """On Kubernetes: how long a training Job may hold nodes for some of its pods while others
     find none; then it lets go of all and leaves them to others for as long. Jobs in a queue of

@@ -105,6 +105,8 @@ CASES: dict[str, tuple[str, ...]] = {
     "no migrations": ("--set=migrations.enabled=false",),
     "no test": ("--set=test.enabled=false",),
     "engines by KServe": ("--set=inference.backend=kserve",),
+    "trainers by JobSet": ("--set=training.backend=jobset",),
+    "trainers by Kubeflow": ("--set=training.backend=trainjob",),
     "no metrics": ("--set=metrics.enabled=false",),
     "no budget": ("--set=inference.podDisruptionBudget.enabled=false",),
     "execution alone": tuple(

@@ -224,6 +224,34 @@ def test_engines_are_of_one_kind_and_the_other_can_only_be_removed(
     assert told["ZEROLOOP_CONTROLLER__INFERENCE_BACKEND"] == backend
 
 
+ATTEMPTS = {
+    "job": ("batch", "jobs"),
+    "jobset": ("jobset.x-k8s.io", "jobsets"),
+    "trainjob": ("trainer.kubeflow.org", "trainjobs"),
+}
+
+
+@pytest.mark.parametrize("backend", ATTEMPTS)
+def test_attempts_to_train_are_of_one_kind_and_others_can_only_be_counted_and_ended(
+    backend: str,
+) -> None:
+    release = render(f"--set=training.backend={backend}")
+    (role,) = release.of("Role")
+    verbs = {(rule["apiGroups"][0], rule["resources"][0]): rule["verbs"] for rule in role["rules"]}
+
+    for kind, resource in ATTEMPTS.items():
+        if kind == backend:
+            assert verbs[resource] == ["list", "create", "patch", "delete"]
+        else:
+            ending = ["list", "delete", "patch"] if kind == "trainjob" else ["list", "delete"]
+            assert verbs[resource] == ending
+    runtimes = ("trainer.kubeflow.org", "trainingruntimes")
+    assert verbs.get(runtimes) == (["create", "patch"] if backend == "trainjob" else None)
+    env = release.pod("controller").containers[0]["env"]
+    told = {entry["name"]: entry.get("value") for entry in env}
+    assert told["ZEROLOOP_CONTROLLER__TRAINING_BACKEND"] == backend
+
+
 def test_hooks_clean_up() -> None:
     hooks = {
         item["metadata"]["name"]: item["metadata"]["annotations"]

@@ -21,7 +21,7 @@ from tests.cluster.installation import (
     Installation,
     until,
 )
-from tests.cluster.kserve import Manager
+from tests.cluster.managers import Manager
 from tests.cluster.programs import build, catalog
 
 pytestmark = pytest.mark.timeout(1800)

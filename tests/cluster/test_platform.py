@@ -217,8 +217,11 @@ def test_the_controller_has_the_rights_that_it_uses_and_no_others(installed: Ins
     # that makes an object needs `create`, but is told as `patch`.
     elsewhere = {("batch", "jobs", "patch")}
     created = {("apps", "deployments", "create"), ("", "services", "create")}
-    # While an upgrade changes the backend, the controller that goes still looks at its own.
+    # While an upgrade changes the backend, the controller that goes still looks at its own, and the
+    # one that comes ends what that made.
     looked = {("serving.kserve.io", "inferenceservices", "get")}
+    looked |= {("jobset.x-k8s.io", "jobsets", "delete")}
+    looked |= {("trainer.kubeflow.org", "trainjobs", verb) for verb in ("patch", "delete")}
     assert used <= granted
     assert granted - used <= created | looked | elsewhere, yaml.safe_dump(sorted(granted - used))
 

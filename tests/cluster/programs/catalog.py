@@ -91,9 +91,17 @@ CLUSTER = (
 """What a running cluster and its tests need."""
 
 KSERVE = Program("kserve-manager", HERE / "kserve", "github.com/kserve/kserve/cmd/manager")
-"""KServe's controller: several minutes to build, so only when it is asked for."""
+JOBSET = Program("jobset-manager", HERE / "jobset", "sigs.k8s.io/jobset")
+TRAINER = Program(
+    "trainer-manager",
+    HERE / "trainer",
+    "github.com/kubeflow/trainer/v2/cmd/trainer-controller-manager",
+)
+KUEUE = Program("kueue-manager", HERE / "kueue", "sigs.k8s.io/kueue/cmd/kueue")
+MANAGERS = (KSERVE, JOBSET, TRAINER, KUEUE)
+"""Controllers that a cluster may have: minutes to build, so only those that are asked for."""
 
 S3 = Program("versitygw", HERE / "versitygw", "github.com/versity/versitygw/cmd/versitygw")
 """A server of S3 in front of a folder, for the tests of weights in a bucket."""
 
-ALL = (*CLUSTER, KSERVE, S3)
+ALL = (*CLUSTER, *MANAGERS, S3)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.controller.platforms.kubernetes.gang import Gang, judge
-from services.controller.platforms.kubernetes.workloads import QUEUE_LABEL
+from services.controller.platforms.kubernetes.training_objects import QUEUE_LABEL
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PATIENCE = timedelta(minutes=10)

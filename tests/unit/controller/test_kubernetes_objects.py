@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from services.controller.decide import Trainer
 from services.controller.platforms.kubernetes.api import RUNS
 from services.controller.platforms.kubernetes.engines import unscheduled
 from services.controller.platforms.kubernetes.objects import (
@@ -15,12 +14,7 @@ from services.controller.platforms.kubernetes.objects import (
     status_to,
     stored_of,
 )
-from services.controller.platforms.kubernetes.trainer import attempts_of
-from services.controller.platforms.kubernetes.workloads import (
-    Belonging,
-    engine_deployment,
-    training_job,
-)
+from services.controller.platforms.kubernetes.workloads import Belonging, engine_deployment
 from services.controller.store import StoredRun
 from tests.unit.controller.fake_api import FakeApi
 from zeroloop.core.runs import (
@@ -155,74 +149,8 @@ def test_an_engine_never_needs_a_second_place_and_belongs_to_its_run() -> None:
     assert "args" not in TEMPLATE["spec"]["containers"][0], "the template is not touched"
 
 
-def test_a_job_starts_and_fails_together() -> None:
-    made = training_job(belonging(), TEMPLATE, [], attempt=2, nodes=4, queue="research")
-    spec = made["spec"]
-    assert made["metadata"]["name"] == "r-train-2"
-    assert (spec["completions"], spec["parallelism"], spec["backoffLimit"]) == (4, 4, 0)
-    assert spec["suspend"] is True
-    assert made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "research"
-    env = {entry["name"]: entry.get("value") for entry in _container(made)["env"]}
-    assert env["PET_NNODES"] == "4"
-    assert env["PET_MASTER_ADDR"] == "r-train-2-0.r-train"
-    assert env["TRACEPARENT"] == "tp"
-    assert spec["template"]["spec"]["subdomain"] == "r-train"
-    refusal = spec["podFailurePolicy"]["rules"][0]
-    assert refusal["action"] == "FailJob"
-    assert refusal["onExitCodes"]["values"] == [64]
-
-
-def test_the_job_of_a_segment_is_queued_traced_and_marked_with_its_end() -> None:
-    for attempt, last_round in ((0, 1), (1, 2)):
-        made = training_job(
-            belonging(), TEMPLATE, [], attempt=attempt, last_round=last_round, nodes=2, queue="q"
-        )
-        assert made["spec"]["suspend"] is True
-        assert made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "q"
-        assert made["metadata"]["labels"]["zeroloop.dev/last-round"] == str(last_round)
-        assert {"name": "TRACEPARENT", "value": "tp"} in _container(made)["env"]
-
-
-def test_attempts_are_read_from_jobs() -> None:
-    def job(number: int, *conditions: dict[str, str], leaving: bool = False) -> dict[str, Any]:
-        labels = {"zeroloop.dev/attempt": str(number)}
-        if number > 2:  # Older controllers made the others.
-            labels["zeroloop.dev/last-round"] = str(number * 10)
-        metadata: dict[str, Any] = {"name": f"r-train-{number}", "labels": labels}
-        if leaving:
-            metadata["deletionTimestamp"] = "2026-01-02T03:04:05Z"
-        status = {"conditions": list(conditions), "ready": 2 - (number == 11)}
-        return {"metadata": metadata, "spec": {"parallelism": 2}, "status": status}
-
-    def ended(kind: str, reason: str = "") -> dict[str, str]:
-        at = "2026-01-02T03:04:05Z"
-        return {"type": kind, "status": "True", "reason": reason, "lastTransitionTime": at}
-
-    found = attempts_of(
-        [
-            job(11),
-            job(2, ended("Failed", "BackoffLimitExceeded")),
-            job(3, ended("Failed", "PodFailurePolicy")),
-            job(4, ended("Complete"), leaving=True),
-        ]
-    )
-    assert [(attempt.number, attempt.state) for attempt in found] == [
-        (2, Trainer.FAILED),
-        (3, Trainer.REFUSED),
-        (4, Trainer.ABSENT),
-        (11, Trainer.RUNNING),
-    ]
-    assert [attempt.last_round for attempt in found] == [0, 30, 40, 110]
-    assert [attempt.leaving for attempt in found] == [False, False, True, False]
-    assert [attempt.waits for attempt in found] == [False, False, False, True]
-
-
 def test_what_the_scheduler_says_is_told() -> None:
     waiting = {"type": "PodScheduled", "status": "False", "message": "0/4 nodes are available"}
     pods = [{"metadata": {"name": "p"}, "status": {"conditions": [waiting]}}]
     assert unscheduled(pods) == "p: 0/4 nodes are available"
     assert unscheduled([{"metadata": {"name": "p"}, "status": {}}]) == ""
-
-
-def _container(job: dict[str, Any]) -> dict[str, Any]:
-    return job["spec"]["template"]["spec"]["containers"][0]

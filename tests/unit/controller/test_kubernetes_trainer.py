@@ -9,11 +9,9 @@ import pytest
 from services.controller.decide import Trainer
 from services.controller.platforms.kubernetes.api import JOBS, PODS, Api
 from services.controller.platforms.kubernetes.trainer import KubernetesTrainer
-from services.controller.platforms.kubernetes.workloads import (
-    LAST_ROUND,
-    Belonging,
-    training_job,
-)
+from services.controller.platforms.kubernetes.training_backends import TRAINING_BACKENDS
+from services.controller.platforms.kubernetes.training_objects import LAST_ROUND, Order
+from services.controller.platforms.kubernetes.workloads import Belonging
 from tests.unit.controller.fake_api import FakeApi
 from zeroloop.core.batches import Weights
 from zeroloop.errors import UnavailableError
@@ -29,12 +27,18 @@ class Jobs:
     def __init__(self) -> None:
         self.api = FakeApi()
         self.told: list[str] = []
-        self.now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+        self.now = datetime(2026, 1, 1, 0, 30, tzinfo=UTC)
         self.trainer = KubernetesTrainer(
             cast("Api", self.api),
             BELONGING,
-            lambda attempt, last_round: training_job(
-                BELONGING, TEMPLATE, [], attempt=attempt, last_round=last_round, nodes=2
+            TRAINING_BACKENDS["job"],
+            lambda attempt, last_round: Order(
+                belonging=BELONGING,
+                template=TEMPLATE,
+                arguments=[],
+                attempt=attempt,
+                last_round=last_round,
+                nodes=2,
             ),
             self.told.append,
             since=datetime(2026, 1, 1, tzinfo=UTC),
@@ -168,7 +172,7 @@ async def test_of_many_segments_the_last_one_and_the_failures_stay(jobs: Jobs) -
         await jobs.trainer.look(published(number))
         await jobs.trainer.ensure(0, number + 1)
         kind = "Failed" if number == 7 else "Complete"
-        jobs.end(f"r-train-{number}", kind, "2025-12-31T03:04:05Z")
+        jobs.end(f"r-train-{number}", kind, "2025-12-31T23:50:00Z")
     assert jobs.names() == ["r-train-48", "r-train-49", "r-train-7"]
 
 

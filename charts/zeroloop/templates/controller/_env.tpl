@@ -15,6 +15,8 @@
   value: /etc/zeroloop/templates/pods.yaml
 - name: ZEROLOOP_CONTROLLER__INFERENCE_BACKEND
   value: {{ .Values.inference.backend }}
+- name: ZEROLOOP_CONTROLLER__TRAINING_BACKEND
+  value: {{ .Values.training.backend }}
 {{- range $service := list "buffer" "reward" "execution" }}
 - name: ZEROLOOP_CONTROLLER__{{ upper $service }}_TARGET
   value: {{ include "zeroloop.target" (dict "root" $ "service" $service) }}

@@ -21,6 +21,7 @@ from services.controller.platforms.kubernetes.objects import owner
 from services.controller.platforms.kubernetes.platform import KubernetesPlatform, Surroundings
 from services.controller.platforms.kubernetes.store import ObjectStore
 from services.controller.platforms.kubernetes.templates import read_templates
+from services.controller.platforms.kubernetes.training_backends import TRAINING_BACKENDS
 from services.controller.platforms.kubernetes.workloads import Belonging
 from services.controller.preparing import Prepared
 from services.controller.run_spans import RunSpans
@@ -92,6 +93,7 @@ def _surroundings(settings: ControllerSettings, api: Api, spans: RunSpans) -> Su
         api=api,
         templates=read_templates(settings.pod_templates),
         backend=BACKENDS[settings.inference_backend],
+        training=TRAINING_BACKENDS[settings.training_backend],
         labels=settings.labels,
         buffer=settings.buffer_target,
         reward=settings.reward_target,

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from services.controller.platforms.kubernetes.api import Object
-from services.controller.platforms.kubernetes.workloads import QUEUE_LABEL
+from services.controller.platforms.kubernetes.training_objects import QUEUE_LABEL
 
 
 class Gang(StrEnum):
@@ -32,7 +32,7 @@ def judge(job: Object, pods: Sequence[Object], now: datetime, patience: timedelt
     """Look at a Job that has not ended. One with a queue is left to the queue.
 
     Args:
-        job: The Job.
+        job: The Job; or the JobSet or TrainJob, which say the same in the same fields.
         pods: All of its pods.
         now: The time.
         patience: How long some pods may hold nodes while others find none; as long the Job leaves

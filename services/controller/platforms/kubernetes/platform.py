@@ -36,12 +36,10 @@ from services.controller.platforms.kubernetes.backends import Backend
 from services.controller.platforms.kubernetes.engines import Engines
 from services.controller.platforms.kubernetes.templates import PodTemplates
 from services.controller.platforms.kubernetes.trainer import KubernetesTrainer
+from services.controller.platforms.kubernetes.training_backends import TrainingBackend
+from services.controller.platforms.kubernetes.training_objects import Order
 from services.controller.platforms.kubernetes.weights_place import note, require, weights_place
-from services.controller.platforms.kubernetes.workloads import (
-    Belonging,
-    engine_name,
-    training_job,
-)
+from services.controller.platforms.kubernetes.workloads import Belonging, engine_name
 from services.controller.platforms.observing import first_of, observed, unknown
 from services.controller.player import Player
 from services.controller.preparing import Prepared
@@ -76,6 +74,9 @@ class Surroundings:
     templates: PodTemplates
     backend: Backend
     """Who keeps the engines' replicas."""
+
+    training: TrainingBackend
+    """Who starts trainers."""
 
     labels: dict[str, str]
     """Of the release, for every object."""
@@ -137,10 +138,11 @@ class KubernetesPlatform:
         self._trainer = KubernetesTrainer(
             around.api,
             belonging,
-            lambda attempt, last_round: training_job(
-                belonging,
-                around.templates.trainer,
-                self._trainer_arguments(last_round),
+            around.training,
+            lambda attempt, last_round: Order(
+                belonging=belonging,
+                template=around.templates.trainer,
+                arguments=self._trainer_arguments(last_round),
                 attempt=attempt,
                 last_round=last_round,
                 nodes=play.training.nodes,

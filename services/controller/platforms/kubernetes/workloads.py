@@ -1,4 +1,4 @@
-"""The objects of one run: its engine's replicas, its training Jobs, and their Services.
+"""The objects that a run's engine is made of, and what all objects of a run carry.
 
 Values in, values out. The chart's pod templates say how pods look; what differs from run to
 run is added here.
@@ -15,27 +15,11 @@ from services.controller.platforms.kubernetes.api import INFERENCE_SERVICES, Obj
 from services.controller.platforms.kubernetes.objects import RUN_LABEL
 
 GRPC_PORT: Final = 50051
-MASTER_PORT: Final = 29500
-"""Where rank 0 of a training Job waits for the others."""
-
 COMPONENT: Final = "app.kubernetes.io/component"
-ATTEMPT: Final = "zeroloop.dev/attempt"
-"""Label of a training Job: counts the Jobs of a run."""
-
-LAST_ROUND: Final = "zeroloop.dev/last-round"
-"""Label of a training Job: it is complete when this round is trained; 0: it never is."""
-
-QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
 
 TRACEPARENT: Final = "zeroloop.dev/traceparent"
 TEMPLATE: Final = "zeroloop.dev/template"
 """Annotation of an engine's pods: digest of what they were made from."""
-
-EXIT_CONFIG: Final = 64
-"""The trainer's word for: starting again cannot help."""
-
-JOB_TTL_S: Final = 3600
-"""How long an ended Job stays, so that a person can read its pods' logs."""
 
 START_S: Final = 1800
 """How long a Deployment may take for one more replica before it counts as stuck. Large models
@@ -59,8 +43,6 @@ _KSERVE_ANNOTATIONS: Final = {
 
 _KSERVE_LABELS: Final = {"networking.kserve.io/visibility": "cluster-local"}
 """No way in from outside of the cluster: no Ingress, no HTTPRoute."""
-
-_INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,11 +86,6 @@ def inference_service_name(run: str) -> str:
     return run
 
 
-def trainer_name(run: str) -> str:
-    """Of a run's headless Service, and the beginning of its Jobs' names."""
-    return f"{run}-train"
-
-
 def engine_service(belonging: Belonging) -> dict[str, Any]:
     """Names every ready replica by its own address."""
     name = engine_name(belonging.run)
@@ -142,7 +119,7 @@ def engine_deployment(
             "progressDeadlineSeconds": START_S,
             "strategy": _ONE_BY_ONE,
             "selector": {"matchLabels": belonging.select("inference")},
-            "template": _marked(_pod(belonging, template, "inference", arguments)),
+            "template": _marked(pod_of(belonging, template, "inference", arguments)),
         },
     }
 
@@ -155,7 +132,7 @@ def engine_inference_service(
     KServe also makes a Service of its own, `NAME-predictor`; ours is `engine_service`, because
     a replica must have an address of its own.
     """
-    pod = _pod(belonging, template, "inference", arguments)
+    pod = pod_of(belonging, template, "inference", arguments)
     pod["spec"]["containers"][0]["name"] = _KSERVE_CONTAINER
     metadata = belonging.metadata(
         inference_service_name(belonging.run), "inference", **_KSERVE_LABELS
@@ -178,87 +155,10 @@ def engine_inference_service(
     }
 
 
-def trainer_service(belonging: Belonging) -> dict[str, Any]:
-    """Gives the pods of a Job names; they need each other before any of them is ready."""
-    port = {"name": "rendezvous", "port": MASTER_PORT, "targetPort": MASTER_PORT}
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": belonging.metadata(trainer_name(belonging.run), "trainer"),
-        "spec": {
-            "clusterIP": "None",
-            "publishNotReadyAddresses": True,
-            "selector": belonging.select("trainer"),
-            "ports": [{**port, "protocol": "TCP"}],
-        },
-    }
-
-
-def training_job(
-    belonging: Belonging,
-    template: Object,
-    arguments: Sequence[str],
-    *,
-    attempt: int,
-    last_round: int = 0,
-    nodes: int,
-    queue: str = "",
-) -> dict[str, Any]:
-    """One attempt to train, on `nodes` pods that start and fail together.
-
-    Any pod that fails ends the Job, because the others cannot go on without it; the next
-    attempt goes on from the checkpoint. A pod that the cluster takes away does not count.
-    """
-    name = f"{trainer_name(belonging.run)}-{attempt}"
-    pod = _pod(belonging, template, "trainer", arguments)
-    pod["spec"] |= {"restartPolicy": "Never", "subdomain": trainer_name(belonging.run)}
-    container = pod["spec"]["containers"][0]
-    master = f"{name}-0.{trainer_name(belonging.run)}"
-    container["env"] = [
-        *container.get("env", []),
-        {"name": "PET_NNODES", "value": str(nodes)},
-        {"name": "PET_NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": _INDEX}}},
-        {"name": "PET_MASTER_ADDR", "value": master},
-        {"name": "PET_MASTER_PORT", "value": str(MASTER_PORT)},
-    ]
-    if belonging.traceparent:
-        container["env"].append({"name": "TRACEPARENT", "value": belonging.traceparent})
-    counted = {ATTEMPT: str(attempt), LAST_ROUND: str(last_round)}
-    metadata = belonging.metadata(name, "trainer", **counted)
-    if queue:
-        metadata["labels"][QUEUE_LABEL] = queue
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": metadata,
-        "spec": {
-            "suspend": bool(queue),
-            "completionMode": "Indexed",
-            "completions": nodes,
-            "parallelism": nodes,
-            "backoffLimit": 0,
-            "podReplacementPolicy": "Failed",
-            "ttlSecondsAfterFinished": JOB_TTL_S,
-            "podFailurePolicy": _failure_policy(container["name"]),
-            "template": pod,
-        },
-    }
-
-
-def _failure_policy(container: str) -> dict[str, Any]:
-    codes = {"containerName": container, "operator": "In", "values": [EXIT_CONFIG]}
-    disrupted = [{"type": "DisruptionTarget", "status": "True"}]
-    return {
-        "rules": [
-            {"action": "FailJob", "onExitCodes": codes},
-            {"action": "Ignore", "onPodConditions": disrupted},
-        ]
-    }
-
-
-def _pod(
+def pod_of(
     belonging: Belonging, template: Object, component: str, arguments: Sequence[str]
 ) -> dict[str, Any]:
+    """The chart's pod template of a component, with what differs from run to run."""
     pod: dict[str, Any] = copy.deepcopy(dict(template))
     metadata = pod.setdefault("metadata", {})
     labels = metadata.get("labels", {})
