@@ -57,7 +57,7 @@ test-hostile: setup ## Hostile programs against the real sandbox.
 	$(PYTEST) --timeout 600 tests/hostile
 
 test-cluster: setup ## Real Kubernetes on this machine (root; the first time builds it).
-	@$(PY) -m tests.cluster build
+	@$(PY) -m tests.cluster build $(if $(filter $(CLUSTER_TESTS),tests/cluster),all)
 	@$(PY) -m tests.cluster images --build-only
 	$(PYTEST) --timeout 600 $(CLUSTER_TESTS)
 

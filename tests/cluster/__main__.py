@@ -10,7 +10,8 @@
                                           `zeroloop`; again, it upgrades
   python -m tests.cluster status          whether it runs, where, and how much memory it takes
   python -m tests.cluster down            stop it; safe at any time, and twice
-  python -m tests.cluster build           only build; `build kserve-manager` for that one too
+  python -m tests.cluster build           only build what a cluster needs; `build all`: what
+                                          all of its tests need, `build NAME ...`: only that
   python -m tests.cluster check           whether this machine can do all that; says what is missing
 
 `make cluster` and `make cluster-down` are `up` and `down`. Needs root; says what else is missing.
@@ -131,10 +132,11 @@ def _down(options: argparse.Namespace, folder: Folder, cache: Path) -> int:
 
 def _build(options: argparse.Namespace, folder: Folder, cache: Path) -> int:
     known = {program.name: program for program in catalog.ALL}
-    unknown = [name for name in options.name if name not in known]
+    names = list(known) if options.name == ["all"] else options.name
+    unknown = [name for name in names if name not in known]
     if unknown:
         raise ClusterError(f"no program {', '.join(unknown)}; there are {', '.join(known)}")
-    wanted = [known[name] for name in options.name] or catalog.CLUSTER
+    wanted = [known[name] for name in names] or catalog.CLUSTER
     places = build.build(wanted, cache, _say)
     for path in places.values() if options.name else ():
         print(path)
