@@ -13,6 +13,7 @@ from services.controller.platforms.kubernetes.api import Api
 from services.controller.platforms.kubernetes.backends import BACKENDS
 from services.controller.platforms.kubernetes.platform import KubernetesPlatform, Surroundings
 from services.controller.platforms.kubernetes.templates import PodTemplates
+from services.controller.platforms.kubernetes.training_backends import TRAINING_BACKENDS
 from services.controller.preparing import Prepared
 from services.controller.run_spans import RunSpans
 from services.controller.store import RunStore, StoredRun
@@ -35,6 +36,7 @@ def platform(api: FakeApi, folder: Path, store: str) -> KubernetesPlatform:
         api=cast("Api", api),
         templates=PodTemplates(TEMPLATE, TEMPLATE),
         backend=BACKENDS["deployment"],
+        training=TRAINING_BACKENDS["job"],
         labels={},
         buffer="dns:///buffer:1",
         reward="dns:///reward:1",
