@@ -25,6 +25,7 @@ from zeroloop.errors import (
 
 Object: TypeAlias = Mapping[str, Any]
 
+
 MANAGER: Final = "zeroloop-controller"
 """Whose fields these are, for server-side apply."""
 
@@ -238,6 +239,14 @@ async def connect(namespace: str, kubeconfig: str = "") -> AsyncGenerator[Api]:
     """Open the API with this pod's service account, or as a kubeconfig file says."""
     async with cluster_client(kubeconfig) as client:
         yield Api(client, namespace)
+
+
+def condition_of(item: Object, kind: str) -> Object:
+    """What an object's status says of one condition; empty if nothing."""
+    for condition in (item.get("status") or {}).get("conditions") or ():
+        if condition["type"] == kind:
+            return condition
+    return {}
 
 
 def _error(status: int, data: bytes) -> ZeroloopError:

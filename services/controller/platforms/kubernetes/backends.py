@@ -15,6 +15,7 @@ from services.controller.platforms.kubernetes.api import (
     INFERENCE_SERVICES,
     Kind,
     Object,
+    condition_of,
 )
 from services.controller.platforms.kubernetes.workloads import (
     START_S,
@@ -101,7 +102,7 @@ class Deployments:
 
     def stuck(self, item: Object, now: datetime) -> str:
         """See `Backend.stuck`; the Deployment has a deadline of its own."""
-        condition = _condition(item, "Progressing")
+        condition = condition_of(item, "Progressing")
         return _words(item, condition) if condition.get("status") == "False" else ""
 
     def waiting(self, item: Object, now: datetime) -> Waiting:
@@ -144,14 +145,14 @@ class InferenceServices:
         KServe's Deployment calls itself stuck after 10 minutes, which cannot be set and is too
         short for large models; so this counts from the time that the predictor was not ready.
         """
-        condition = _condition(item, "PredictorReady")
+        condition = condition_of(item, "PredictorReady")
         if condition.get("status") != "False" or _age(condition, now) < timedelta(seconds=START_S):
             return ""
         return _words(item, condition)
 
     def waiting(self, item: Object, now: datetime) -> Waiting:
         """See `Backend.waiting`."""
-        condition = _condition(item, "PredictorReady")
+        condition = condition_of(item, "PredictorReady")
         if condition.get("status") == "False" and condition.get("reason") in _REFUSALS:
             return Waiting(condition["reason"], _words(item, condition))
         created = datetime.fromisoformat(item["metadata"]["creationTimestamp"])
@@ -176,13 +177,6 @@ def others(backend: Backend) -> Iterable[Backend]:
 
 def _digest(metadata: Object) -> str:
     return (metadata.get("annotations") or {}).get(TEMPLATE, "")
-
-
-def _condition(item: Object, kind: str) -> Object:
-    for condition in (item.get("status") or {}).get("conditions") or ():
-        if condition["type"] == kind:
-            return condition
-    return {}
 
 
 def _age(condition: Object, now: datetime) -> timedelta:

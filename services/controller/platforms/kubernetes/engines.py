@@ -15,6 +15,7 @@ from services.controller.platforms.kubernetes.api import (
     Api,
     Object,
     UnknownKindError,
+    condition_of,
 )
 from services.controller.platforms.kubernetes.backends import Backend, Waiting, others
 from services.controller.platforms.kubernetes.workloads import (
@@ -180,9 +181,9 @@ def _hopeless(pods: Sequence[Object]) -> str:
 def unscheduled(pods: Sequence[Object]) -> str:
     """Why no node takes one of these pods, in the scheduler's words; empty if none waits."""
     for pod in pods:
-        for condition in pod.get("status", {}).get("conditions") or ():
-            if condition["type"] == "PodScheduled" and condition["status"] == "False":
-                return f"{pod['metadata']['name']}: {condition.get('message', '')}"
+        scheduled = condition_of(pod, "PodScheduled")
+        if scheduled.get("status") == "False":
+            return f"{pod['metadata']['name']}: {scheduled.get('message', '')}"
     return ""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from services.controller.platforms.kubernetes.api import Object
+from services.controller.platforms.kubernetes.api import Object, condition_of
 from services.controller.platforms.kubernetes.training_objects import QUEUE_LABEL
 
 
@@ -41,19 +41,20 @@ def judge(job: Object, pods: Sequence[Object], now: datetime, patience: timedelt
     if QUEUE_LABEL in job["metadata"].get("labels", {}):
         return Gang.LEAVE
     if job["spec"].get("suspend"):
-        since = _since(job.get("status") or {}, "Suspended", "True")
+        since = _since(job, "Suspended", "True")
         rested = since is not None and now - since >= patience
         return Gang.TAKE_UP if rested else Gang.REST
     holding = [pod for pod in pods if pod["spec"].get("nodeName")]
-    waits = [_since(pod.get("status") or {}, "PodScheduled", "False") for pod in pods]
+    waits = [_since(pod, "PodScheduled", "False") for pod in pods]
     split = [since for since in waits if since is not None]
     if holding and split and now - min(split) >= patience:
         return Gang.LET_GO
     return Gang.LEAVE
 
 
-def _since(status: Object, condition: str, value: str) -> datetime | None:
-    for found in status.get("conditions") or ():
-        if found["type"] == condition and found["status"] == value:
-            return datetime.fromisoformat(found["lastTransitionTime"])
-    return None
+def _since(item: Object, kind: str, value: str) -> datetime | None:
+    """When a condition of an object became what it is; None if that is something else."""
+    found = condition_of(item, kind)
+    if found.get("status") != value:
+        return None
+    return datetime.fromisoformat(found["lastTransitionTime"])
