@@ -22,7 +22,7 @@ PER_NODE = 8
 POOL = "zeroloop.test/pool"
 """Label of a node: what it is there for."""
 
-TAKES_GPU_NODES = {"key": RESOURCE, "operator": "Exists", "effect": "NoSchedule"}
+_TAKES_GPU_NODES = {"key": RESOURCE, "operator": "Exists", "effect": "NoSchedule"}
 """What a pod tolerates that may run on them."""
 
 _FAKE = "kwok.x-k8s.io/node"
@@ -32,6 +32,29 @@ _ADDRESSES = "198.18.0.0/15"
 _NODE_ADDRESS = "198.19.255.254"
 _LEASE_S = 40
 _READY_S = 60.0
+
+
+def values(*, serving: str, training: str) -> dict[str, Any]:
+    """Values of the chart that send engines and whole-node trainers to the nodes of two pools.
+
+    Nobody plays, so there is no database.
+    """
+    return {
+        "inference": _on_gpus(serving, 1),
+        "training": _on_gpus(training, PER_NODE),
+        "runsVolume": {"accessModes": ["ReadWriteMany"]},
+        "buffer": {"enabled": False},
+        "postgresql": {"enabled": False},
+        "targets": {"buffer": "dns:///nobody:50051"},
+    }
+
+
+def _on_gpus(pool: str, count: int) -> dict[str, Any]:
+    return {
+        "gpu": {"count": count},
+        "nodeSelector": {POOL: pool},
+        "tolerations": [_TAKES_GPU_NODES],
+    }
 
 
 @contextmanager

@@ -41,23 +41,9 @@ GANG_S = 30
 """How long a Job may hold nodes for some of its pods only."""
 
 
-def on_gpus(pool: str, count: int) -> dict[str, Any]:
-    """Values of the chart that send pods to the nodes of a pool."""
-    return {
-        "gpu": {"count": count},
-        "nodeSelector": {gpus.POOL: pool},
-        "tolerations": [gpus.TAKES_GPU_NODES],
-    }
-
-
 VALUES: dict[str, Any] = {
-    "inference": on_gpus(SERVING, 1),
-    "training": on_gpus(TRAINING, gpus.PER_NODE),
+    **gpus.values(serving=SERVING, training=TRAINING),
     "controller": {"settings": {"runs_active_max": ACTIVE_MAX, "gang_patience_s": GANG_S}},
-    "runsVolume": {"accessModes": ["ReadWriteMany"]},
-    "buffer": {"enabled": False},
-    "postgresql": {"enabled": False},
-    "targets": {"buffer": "dns:///nobody:50051"},
 }
 
 

@@ -5,17 +5,15 @@ One installation serves all tests of this file, in their order: JobSet is missin
 
 import time
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from tests.cluster import attempts, installation, jobset
+from tests.cluster import attempts, jobset, neighbours
 from tests.cluster.cluster import Cluster
-from tests.cluster.conftest import cache
-from tests.cluster.installation import RELEASE, SMALL, TWO_RANKS, Installation, until
+from tests.cluster.installation import SMALL, TWO_RANKS, Installation, until
 from tests.cluster.managers import Manager
-from tests.cluster.programs import build, catalog
+from tests.cluster.programs import catalog
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -31,23 +29,16 @@ HELD = "jobsets.jobset.x-k8s.io,jobs,services,deployments,pods"
 def installed(
     cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[Installation]:
-    if build.missing([catalog.JOBSET], cache()):
-        pytest.fail("not built: run `python -m tests.cluster build jobset-manager`")
-    made = installation.prepare(cluster, cache(), tmp_path_factory.mktemp("release"))
-    assert "JobSet" in made.put(**JOBSET)
-    yield made
-    made.helm("uninstall", RELEASE, "--wait")
+    neighbours.require(catalog.JOBSET)
+    folder = tmp_path_factory.mktemp("release")
+    with neighbours.without(cluster, folder, "JobSet", JOBSET) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def manager(installed: Installation) -> Generator[Manager]:
-    with ExitStack() as stack:
-        began_s = time.monotonic()
-        running = stack.enter_context(jobset.running(installed.cluster, cache()))
-        print(f"JobSet is up after {time.monotonic() - began_s:.0f} s")
-        stack.callback(installed.kubectl, "delete", "selfplayruns", "--all", "--timeout=60s")
+    with neighbours.arrived(installed, "JobSet", jobset.running) as running:
         yield running
-        print(f"JobSet's controller takes {running.memory_mib:.0f} MiB")
 
 
 def test_without_jobset_a_run_fails_and_says_what_to_do(installed: Installation) -> None:

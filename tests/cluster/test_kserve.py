@@ -5,14 +5,12 @@ One installation serves all tests of this file, in their order: KServe is missin
 
 import time
 from collections.abc import Generator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from tests.cluster import installation, kserve
+from tests.cluster import kserve, neighbours
 from tests.cluster.cluster import Cluster
-from tests.cluster.conftest import cache
 from tests.cluster.installation import (
     INFERENCE,
     RELEASE,
@@ -22,7 +20,7 @@ from tests.cluster.installation import (
     until,
 )
 from tests.cluster.managers import Manager
-from tests.cluster.programs import build, catalog
+from tests.cluster.programs import catalog
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -40,24 +38,16 @@ HELD = ",".join(
 def installed(
     cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[Installation]:
-    if build.missing([catalog.KSERVE], cache()):
-        pytest.fail("not built: run `python -m tests.cluster build kserve-manager`")
-    made = installation.prepare(cluster, cache(), tmp_path_factory.mktemp("release"))
-    assert "KServe" in made.put(**KSERVE)
-    yield made
-    made.helm("uninstall", RELEASE, "--wait")
+    neighbours.require(catalog.KSERVE)
+    folder = tmp_path_factory.mktemp("release")
+    with neighbours.without(cluster, folder, "KServe", KSERVE) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def manager(installed: Installation) -> Generator[Manager]:
-    with ExitStack() as stack:
-        began_s = time.monotonic()
-        running = stack.enter_context(kserve.running(installed.cluster, cache()))
-        print(f"KServe is up after {time.monotonic() - began_s:.0f} s")
-        # First of all: what belongs to runs goes before the manager does.
-        stack.callback(installed.kubectl, "delete", "selfplayruns", "--all", "--timeout=60s")
+    with neighbours.arrived(installed, "KServe", kserve.running) as running:
         yield running
-        print(f"KServe's manager takes {running.memory_mib:.0f} MiB")
 
 
 def test_without_kserve_a_run_fails_and_says_what_to_do(installed: Installation) -> None:

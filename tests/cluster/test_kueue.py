@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import attempts, gpus, installation, kueue
+from tests.cluster import attempts, gpus, installation, kueue, neighbours
 from tests.cluster.cluster import Cluster
 from tests.cluster.conftest import cache
 from tests.cluster.installation import RELEASE, Installation, until
-from tests.cluster.programs import build, catalog
+from tests.cluster.programs import catalog
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -22,23 +22,9 @@ WHOLE_NODES = 2
 """Of a run; the quota is as large."""
 
 
-def on_gpus(count: int) -> dict[str, Any]:
-    """Values of the chart that send pods to the nodes of the test."""
-    return {
-        "gpu": {"count": count},
-        "nodeSelector": {gpus.POOL: QUEUE},
-        "tolerations": [gpus.TAKES_GPU_NODES],
-    }
-
-
 VALUES: dict[str, Any] = {
-    "inference": on_gpus(1),
-    "training": on_gpus(gpus.PER_NODE),
+    **gpus.values(serving=QUEUE, training=QUEUE),
     "controller": {"settings": {"runs_active_max": 2}},
-    "runsVolume": {"accessModes": ["ReadWriteMany"]},
-    "buffer": {"enabled": False},
-    "postgresql": {"enabled": False},
-    "targets": {"buffer": "dns:///nobody:50051"},
 }
 
 
@@ -46,8 +32,7 @@ VALUES: dict[str, Any] = {
 def installed(
     cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[Installation]:
-    if build.missing([catalog.KUEUE], cache()):
-        pytest.fail("not built: run `python -m tests.cluster build kueue-manager`")
+    neighbours.require(catalog.KUEUE)
     made = installation.prepare(cluster, cache(), tmp_path_factory.mktemp("release"))
     with ExitStack() as stack:
         manager = stack.enter_context(kueue.running(cluster, cache()))

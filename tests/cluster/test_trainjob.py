@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import attempts, installation, jobset, kubeflow
+from tests.cluster import attempts, installation, jobset, kubeflow, neighbours
 from tests.cluster.cluster import Cluster
 from tests.cluster.conftest import cache
 from tests.cluster.installation import RELEASE, SMALL, TWO_RANKS, Installation, until
-from tests.cluster.programs import build, catalog
+from tests.cluster.programs import catalog
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -30,8 +30,7 @@ HELD = (
 def installed(
     cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[Installation]:
-    if missing := build.missing([catalog.JOBSET, catalog.TRAINER], cache()):
-        pytest.fail(f"not built: run `python -m tests.cluster build {' '.join(missing)}`")
+    neighbours.require(catalog.JOBSET, catalog.TRAINER)
     made = installation.prepare(cluster, cache(), tmp_path_factory.mktemp("release"))
     with ExitStack() as stack:
         stack.enter_context(jobset.running(cluster, cache()))
