@@ -241,11 +241,14 @@ async def test_in_segments_a_trainer_runs_only_for_its_batches(tmp_path: Path) -
     async with machine(tmp_path, **{DIES_IN_ROUND: "2"}) as here:
         await here.runs.create("r", spec(3, **{"training.rounds_per_job": 1}), "q")
         began_in: dict[int, str] = {}
+        reasons: set[str] = set()
         while not (status := here.runs.get("r").status).phase.ended:
             platform = here.platforms.get("r")
             pid = platform.pids.get("trainer", 0) if platform else 0
             if pid and is_alive(pid):
                 began_in.setdefault(pid, status.stage)
+            if ready := status.condition(ConditionType.TRAINING_READY):
+                reasons.add(ready.reason)
             await asyncio.sleep(0.01)
 
         assert status.phase is Phase.COMPLETED, here.events("r")[-3:]
@@ -253,9 +256,7 @@ async def test_in_segments_a_trainer_runs_only_for_its_batches(tmp_path: Path) -
         assert set(began_in.values()) <= {"commit", "train"}, "none before its batch"
         states = await rounds_of(here, "r")
         assert states[1:] == [(index, RoundState.TRAINED) for index in (1, 2, 3)]
-        ready = status.condition(ConditionType.TRAINING_READY)
-        assert ready is not None
-        assert (ready.status, ready.reason) == (True, "Resting")
+        assert "Resting" in reasons
 
 
 async def test_on_shared_devices_the_engine_sleeps_while_a_trainer_runs(tmp_path: Path) -> None:
