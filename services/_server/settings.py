@@ -155,7 +155,9 @@ def _explain(error: ValidationError, prefix: str) -> str:
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"])
         got = _redacted(problem.get("input"))
-        lines.append(f"{name} ({prefix}{name.upper()}): {problem['msg']}, got {got}")
+        # Our own words need no announcement by pydantic.
+        words = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{name} ({prefix}{name.upper()}): {words}, got {got}")
     return "; ".join(lines)
 
 

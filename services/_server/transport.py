@@ -70,13 +70,12 @@ def client_tls(settings: ServiceSettings) -> Tls | None:
     """How this service checks those that it calls; with its own certificate it proves itself."""
     if settings.tls_ca_file is None:
         return None
-    read_pem(settings.tls_ca_file, "tls_ca_file")
     tls = Tls(
         ca_file=settings.tls_ca_file,
         cert_file=settings.tls_cert_file,
         key_file=settings.tls_key_file,
     )
-    tls.credentials()
+    tls.credentials("tls_")
     return tls
 
 

@@ -281,7 +281,8 @@ def _violation(problem: Any) -> Violation:
         return Violation(
             f"spec.settings.{name}", f"unknown option {name!r}; known are {', '.join(known)}"
         )
-    return Violation(f"spec.settings.{name}", f"{name}: {problem['msg']}, got {problem['input']!r}")
+    words = problem["msg"].removeprefix("Value error, ")
+    return Violation(f"spec.settings.{name}", f"{name}: {words}, got {problem['input']!r}")
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

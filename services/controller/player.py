@@ -22,6 +22,7 @@ from services.controller.rounds.meter import Meter
 from services.controller.rounds.tracing import RoundTrace
 from services.controller.steps import Step
 from zeroloop.core import figures
+from zeroloop.core.generation import WeightsState
 from zeroloop.core.rounds import Episode, Round, RoundState, Stage
 from zeroloop.core.runs import ConditionType, EventType
 from zeroloop.errors import FailedPreconditionError, NotFoundError, UnavailableError
@@ -86,14 +87,13 @@ class Player:
             return 0
         return min(await self.served()) + 1
 
+    async def replicas(self) -> tuple[WeightsState, ...]:
+        """What each replica serves, and whether it sleeps."""
+        return tuple([await r.weights.get() for r in self._connections.replicas])
+
     async def served(self) -> tuple[int, ...]:
         """Version that each replica serves."""
-        states = [await r.weights.get() for r in self._connections.replicas]
-        return tuple(state.weights_version for state in states)
-
-    async def asleep(self) -> int:
-        """Replicas that have let go of their devices."""
-        return sum([(await r.weights.get()).asleep for r in self._connections.replicas])
+        return tuple(state.weights_version for state in await self.replicas())
 
     async def published(self) -> int:
         """Newest version in the registry; -1 if none."""

@@ -33,6 +33,7 @@ async def observed(player: Player, trainer: Trainer, failures: int, rounds: int)
     """
     round_index = await player.round_index()
     playable = round_index <= rounds
+    replicas = await player.replicas()
     return Observed(
         services=Services.READY,
         trainer=trainer,
@@ -40,9 +41,9 @@ async def observed(player: Player, trainer: Trainer, failures: int, rounds: int)
         round_index=round_index,
         steps_missing=await player.missing_steps(round_index) if playable else (),
         trained=await player.trained(round_index),
-        served=await player.served(),
+        served=tuple(state.weights_version for state in replicas),
         rejected=player.rejected,
-        asleep=await player.asleep(),
+        asleep=sum(state.asleep for state in replicas),
         evaluated=await player.evaluated(rounds),
     )
 

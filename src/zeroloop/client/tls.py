@@ -29,8 +29,11 @@ class Tls:
     server_name: str = ""
     """The name that a service's certificate must have, where it is called by its address."""
 
-    def credentials(self) -> grpc.ChannelCredentials:
+    def credentials(self, prefix: str = "") -> grpc.ChannelCredentials:
         """What a channel is opened with.
+
+        Args:
+            prefix: What the names of the settings begin with, for errors.
 
         Raises:
             ConfigError: A file cannot be read, or one of certificate and key is missing.
@@ -38,9 +41,9 @@ class Tls:
         if (self.cert_file is None) is not (self.key_file is None):
             raise ConfigError("a client certificate needs its key, and a key its certificate")
         return grpc.ssl_channel_credentials(
-            root_certificates=read_pem(self.ca_file, "ca_file"),
-            private_key=self.key_file and read_pem(self.key_file, "key_file"),
-            certificate_chain=self.cert_file and read_pem(self.cert_file, "cert_file"),
+            root_certificates=read_pem(self.ca_file, f"{prefix}ca_file"),
+            private_key=self.key_file and read_pem(self.key_file, f"{prefix}key_file"),
+            certificate_chain=self.cert_file and read_pem(self.cert_file, f"{prefix}cert_file"),
         )
 
 

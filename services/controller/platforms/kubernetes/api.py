@@ -25,7 +25,6 @@ from zeroloop.errors import (
 
 Object: TypeAlias = Mapping[str, Any]
 
-
 MANAGER: Final = "zeroloop-controller"
 """Whose fields these are, for server-side apply."""
 

@@ -19,6 +19,7 @@ from services.controller.platforms.kubernetes.api import (
     TRAINING_RUNTIMES,
     Kind,
     Object,
+    condition_of,
 )
 from services.controller.platforms.kubernetes.training_objects import (
     ATTEMPT,
@@ -210,9 +211,9 @@ def attempts_of(backend: TrainingBackend, items: Sequence[Object]) -> list[Attem
 def _attempt(backend: TrainingBackend, item: Object) -> Attempt:
     metadata = item["metadata"]
     state, ended_at, message = Trainer.RUNNING, None, ""
-    for condition in (item.get("status") or {}).get("conditions") or ():
-        kind = condition["type"]
-        if condition["status"] != "True" or kind not in (backend.complete, "Failed"):
+    for kind in (backend.complete, "Failed"):
+        condition = condition_of(item, kind)
+        if condition.get("status") != "True":
             continue
         ended_at = datetime.fromisoformat(condition["lastTransitionTime"])
         message = condition.get("message", "")
