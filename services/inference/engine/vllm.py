@@ -33,6 +33,12 @@ WATCH_EVERY_S = 0.25
 SHUTDOWN_S = 5.0
 """How long the engine's processes may take to end."""
 
+_SCHEDULERS = {
+    False: "services.inference.engine.vllm_scheduler.GatheringScheduler",
+    True: "services.inference.engine.vllm_scheduler.AsyncGatheringScheduler",
+}
+"""By whether the engine plans ahead; imported by its core only."""
+
 _REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
 
 
@@ -189,13 +195,19 @@ class VllmEngine:
 def _start(folder: str, settings: VllmSettings) -> "AsyncLLM":
     try:
         from vllm import AsyncEngineArgs
+        from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
     except ImportError as error:
         raise ConfigError(
             f"vLLM is not installed ({error}); `make setup` installs it, or use --engine simulated"
         ) from error
     try:
-        return AsyncLLM.from_engine_args(AsyncEngineArgs(**engine_arguments(folder, settings)))
+        arguments = AsyncEngineArgs(**engine_arguments(folder, settings))
+        config = arguments.create_engine_config(UsageContext.ENGINE_CONTEXT)
+        # Only now it is known, as the device has the last word.
+        ahead = bool(config.scheduler_config.async_scheduling)
+        config.scheduler_config.scheduler_cls = _SCHEDULERS[ahead]
+        return AsyncLLM.from_vllm_config(config, disable_log_stats=arguments.disable_log_stats)
     except Exception as error:
         raise ConfigError(f"vLLM did not start with model {folder!r}: {error}") from error
 
