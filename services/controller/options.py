@@ -281,8 +281,9 @@ def _violation(problem: Any) -> Violation:
         return Violation(
             f"spec.settings.{name}", f"unknown option {name!r}; known are {', '.join(known)}"
         )
-    words = problem["msg"].removeprefix("Value error, ")
-    return Violation(f"spec.settings.{name}", f"{name}: {words}, got {problem['input']!r}")
+    if problem["type"] == "value_error":  # Of our own validators: all is said.
+        return Violation(f"spec.settings.{name}", f"{name}: {problem['ctx']['error']}")
+    return Violation(f"spec.settings.{name}", f"{name}: {problem['msg']}, got {problem['input']!r}")
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -51,7 +51,10 @@ def test_taking_turns_means_a_trainer_for_each_round() -> None:
     found = settings_of(spec(**{"training.colocate": True})).play.training
     assert found.segment_rounds == 1
 
-    with pytest.raises(InvalidRequestError, match="rounds_per_job must be 1 with it, got 5"):
+    with pytest.raises(
+        InvalidRequestError,
+        match=r"rounds_per_job must be 1 with it, got 5: every round both have a turn$",
+    ):
         settings_of(spec(**{"training.colocate": True, "training.rounds_per_job": 5}))
 
 
