@@ -12,6 +12,9 @@ STAMP := .venv/.lock-installed
 
 # One full set of arguments for pytest, so that every target reports the same way.
 PYTEST := $(PY) -m pytest -q
+# Files side by side; each starts what it needs for itself.
+JOBS ?= 2
+SIDE_BY_SIDE := -n $(JOBS) --dist loadfile
 ROUNDS ?= 14
 RUN ?=
 CLUSTER_TESTS ?= tests/cluster
@@ -40,18 +43,18 @@ learn: setup ## The same for 100 rounds, long enough for a significant result.
 test: setup lint test-unit test-chart test-services test-engine test-hostile ## Run every test but the long ones.
 
 test-unit: setup ## Pure logic and contracts, seconds.
-	$(PYTEST) tests/unit tests/contract tests/test_tidy.py
+	$(PYTEST) $(SIDE_BY_SIDE) tests/unit tests/contract tests/test_tidy.py
 
 test-chart: setup ## The chart, rendered by Helm over a matrix of values (the first time builds Helm).
 	@$(PY) -m tests.cluster build helm
-	$(PYTEST) tests/chart
+	$(PYTEST) $(SIDE_BY_SIDE) tests/chart
 
 test-services: setup ## Each service behind its real wire, PostgreSQL and S3 included (the first time builds S3).
 	@$(PY) -m tests.cluster build versitygw
-	$(PYTEST) tests/services
+	$(PYTEST) $(SIDE_BY_SIDE) tests/services
 
 test-engine: setup ## Real vLLM, DeepSpeed and gVisor, up to whole rounds.
-	$(PYTEST) --timeout 900 tests/engine
+	$(PYTEST) $(SIDE_BY_SIDE) --timeout 900 tests/engine
 
 test-hostile: setup ## Hostile programs against the real sandbox.
 	$(PYTEST) --timeout 600 tests/hostile
