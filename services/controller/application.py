@@ -13,6 +13,7 @@ from services.controller.book import RunBook
 from services.controller.config import ControllerSettings
 from services.controller.platforms.base import RunPlatform
 from services.controller.preparing import Prepared
+from services.controller.promoting import HandOver, nowhere
 from services.controller.run_spans import RunSpans
 from services.controller.runs import Runs
 from services.controller.servicer import RunServicer
@@ -40,8 +41,8 @@ async def controller(
         playing = runs_of_namespace(settings, spans)
     else:
         playing = _runs_of_machine(settings, environment, spans)
-    async with playing as (runs, access):
-        stubs.add_RunServiceServicer_to_server(RunServicer(runs, access), server)
+    async with playing as (runs, access, hand_over):
+        stubs.add_RunServiceServicer_to_server(RunServicer(runs, access, hand_over), server)
         await health.serving(SERVICE)
         closing = asyncio.create_task(_close_when_draining(health, runs))
         try:
@@ -54,7 +55,7 @@ async def controller(
 @asynccontextmanager
 async def _runs_of_machine(
     settings: ControllerSettings, environment: Mapping[str, str], spans: RunSpans
-) -> AsyncGenerator[tuple[Runs, Access]]:
+) -> AsyncGenerator[tuple[Runs, Access, HandOver]]:
     """The runs of one folder, played by child processes."""
     from services.controller.platforms.local.commands import Commands
     from services.controller.platforms.local.platform import LocalPlatform
@@ -84,7 +85,7 @@ async def _runs_of_machine(
     metrics.leads(leading=True)
     runs.restore(resume=settings.resume)
     try:
-        yield runs, Access(token)
+        yield runs, Access(token), nowhere
     finally:
         await runs.close()
 

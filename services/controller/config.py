@@ -67,6 +67,13 @@ class ControllerSettings(ServiceSettings):
     instance `s3://bucket/weights`; unset: into `runs_folder`. A run stays with what it began
     with."""
 
+    promote_to: list[str] = Field(default_factory=list)
+    """On Kubernetes: InferenceServices of the namespace that promoted weights may be handed to,
+    as JSON."""
+
+    runs_claim: str = ""
+    """On Kubernetes: the PersistentVolumeClaim behind `runs_folder`, as KServe is told it."""
+
     labels: dict[str, str] = Field(default_factory=dict)
     """On Kubernetes: labels of everything that is made, as JSON."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc.aio
 
-from services.controller.promoting import promote
+from services.controller.promoting import HandOver, promote
 from services.controller.runs import Runs
 from zeroloop.client import _controller_wire as wire
 from zeroloop.client.channel import Access
@@ -18,10 +18,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class RunServicer(stubs.RunServiceServicer):
     """The user's API."""
 
-    def __init__(self, runs: Runs, access: Access) -> None:
-        """`access` opens the buffers of the runs."""
+    def __init__(self, runs: Runs, access: Access, hand_over: HandOver) -> None:
+        """`access` opens the buffers of the runs; `hand_over` is where promoted weights go."""
         self._runs = runs
         self._access = access
+        self._hand_over = hand_over
 
     async def CreateRun(
         self, request: pb.CreateRunRequest, context: Context
@@ -74,8 +75,15 @@ class RunServicer(stubs.RunServiceServicer):
         self, request: pb.PromoteWeightsRequest, context: Context
     ) -> pb.PromoteWeightsResponse:
         endpoints = self._runs.endpoints(request.name)
-        version = await promote(endpoints, self._access, request.name, request.version)
-        return pb.PromoteWeightsResponse(version=version)
+        promoted = await promote(
+            endpoints,
+            self._access,
+            self._hand_over,
+            run=request.name,
+            version=request.version,
+            inference_service=request.inference_service,
+        )
+        return pb.PromoteWeightsResponse(version=promoted.version, storage_uri=promoted.storage_uri)
 
     async def GetEndpoints(
         self, request: pb.GetEndpointsRequest, context: Context

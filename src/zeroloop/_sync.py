@@ -116,6 +116,7 @@ class WeightsVersions:
     get = blocking(aio.WeightsVersions.get)
     list = blocking(aio.WeightsVersions.list)
     export = blocking(aio.WeightsVersions.export)
+    promote = blocking(aio.WeightsVersions.promote)
 
 
 class Client:

@@ -26,7 +26,7 @@ from zeroloop.core.batches import Weights
 from zeroloop.core.execution import Limits, Program
 from zeroloop.core.generation import Completion, Prompt, Sampling
 from zeroloop.core.rounds import Record, Round, Stage
-from zeroloop.core.runs import Endpoints
+from zeroloop.core.runs import Endpoints, Promotion
 from zeroloop.core.stored_tasks import StoredTask
 from zeroloop.core.tasks import Kind
 from zeroloop.errors import invalid
@@ -285,6 +285,25 @@ class WeightsVersions:
         weights = await self.get(run, version)
         await asyncio.to_thread(export_weights, weights, Path(folder))
         return weights
+
+    async def promote(
+        self, *, run: str, version: int | None = None, inference_service: str = ""
+    ) -> Promotion:
+        """Keep a version for ever, and hand it to an InferenceService of KServe's.
+
+        Args:
+            run: Whose weights.
+            version: None: the newest.
+            inference_service: On Kubernetes: whose `storageUri` it becomes; empty: nobody's.
+
+        Raises:
+            FailedPreconditionError: The installation does not allow that InferenceService.
+        """
+        if version is None:
+            version = (await self.get(run)).version
+        return await self._switchboard.runs().promote_weights(
+            run, version, inference_service=inference_service
+        )
 
 
 def _kind(kind: Kind | str) -> Kind:

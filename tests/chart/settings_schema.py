@@ -43,7 +43,7 @@ _OF_CALLERS = {"tls_cert_file", "tls_key_file", "tls_ca_file"}
 _OF_THE_CHART: Mapping[str, set[str]] = {
     "controller": {
         *("platform", "runs_folder", "resume", "execution", "namespace", "kubeconfig"),
-        *("pod_name", "pod_templates", "labels", "weights_store"),
+        *("pod_name", "pod_templates", "labels", "weights_store", "promote_to", "runs_claim"),
         *("inference_backend", "training_backend"),
         *("buffer_target", "reward_target", "execution_target", "execution_token_file"),
     },

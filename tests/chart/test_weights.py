@@ -125,3 +125,25 @@ def test_peers_narrow_where_it_is() -> None:
 )
 def test_what_does_not_fit_together_is_refused(values: tuple[str, ...], said: str) -> None:
     assert said in refusal(*values)
+
+
+def test_promoted_weights_go_to_those_that_are_named_and_to_no_others() -> None:
+    release = render("--set=weights.promoteTo={coder,judge}", "--set=runsVolume.existingClaim=nfs")
+
+    settings = loaded(release.pod("controller"))
+    assert settings.promote_to == ["coder", "judge"]
+    assert settings.runs_claim == "nfs"
+    assert {"get", "patch"} == {
+        verb
+        for rule in release.one("Role", "controller")["rules"]
+        if rule.get("resourceNames") == ["coder", "judge"]
+        for verb in rule["verbs"]
+    }
+    plain = render()
+    assert loaded(plain.pod("controller")).promote_to == []
+    rules = plain.one("Role", "controller")["rules"]
+    assert not [rule for rule in rules if "resourceNames" in rule]
+
+
+def test_a_nameless_service_is_refused() -> None:
+    assert "promoteTo" in refusal("--set=weights.promoteTo={}", "--set=weights.promoteTo[0]=")

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import kserve, neighbours
+from tests.cluster import images, kserve, neighbours
 from tests.cluster.cluster import Cluster
+from tests.cluster.conftest import cache
 from tests.cluster.installation import (
     INFERENCE,
     RELEASE,
@@ -21,11 +22,22 @@ from tests.cluster.installation import (
 )
 from tests.cluster.managers import Manager
 from tests.cluster.programs import catalog
+from zeroloop.core.runs import Promotion
+from zeroloop.errors import FailedPreconditionError, NotFoundError
 
 pytestmark = pytest.mark.timeout(1800)
 
 RUN = "served"
-KSERVE: dict[str, Any] = {"inference": {"backend": "kserve"}}
+OTHERS = "coder"
+"""An InferenceService that is not the platform's."""
+
+KSERVE: dict[str, Any] = {
+    "inference": {"backend": "kserve"},
+    "weights": {"promoteTo": [OTHERS]},
+}
+FETCHED = "internal.serving.kserve.io/storage-initializer-sourceuri"
+"""By this annotation KServe tells a pod's storage initializer what to fetch."""
+
 HELD = ",".join(
     [
         *("inferenceservices.serving.kserve.io", "deployments", "services", "pods"),
@@ -96,6 +108,27 @@ def test_kserve_makes_a_deployment_and_no_more_than_it_must(installed: Installat
 
 
 @pytest.mark.usefixtures("manager")
+async def test_kserve_rolls_another_service_to_promoted_weights(installed: Installation) -> None:
+    installed.cluster.apply(*served_to_others(installed))
+    until(lambda: fetched(installed) == "hf://org/base")
+    engines = {pod["metadata"]["name"] for pod in pods(installed, RUN)}
+
+    async with installed.client() as client:
+        promoted = await client.weights.promote(run=RUN, version=2, inference_service=OTHERS)
+        with pytest.raises(FailedPreconditionError, match=f"weights.promoteTo.*{OTHERS}"):
+            await client.weights.promote(run=RUN, version=2, inference_service=RUN)
+        with pytest.raises(NotFoundError, match="9"):
+            await client.weights.promote(run=RUN, version=9, inference_service=OTHERS)
+
+    assert promoted == Promotion(2, f"pvc://zeroloop-runs/{RUN}/weights/2")
+    files = installed.folder / "zeroloop-runs" / promoted.storage_uri.partition("-runs/")[2]
+    assert (files / "model.safetensors").exists(), "what KServe is told is there"
+    until(lambda: fetched(installed) == promoted.storage_uri)
+    assert {pod["metadata"]["name"] for pod in pods(installed, RUN)} == engines
+    installed.kubectl("delete", "inferenceservice", OTHERS, "--timeout=60s")
+
+
+@pytest.mark.usefixtures("manager")
 def test_a_deleted_run_takes_its_inference_service_and_pods_along(
     installed: Installation,
 ) -> None:
@@ -137,7 +170,55 @@ def test_the_controller_has_the_rights_that_it_uses_on_inference_services(
     assert not [entry for entry in asked if entry[2] == 403]
 
 
+def served_to_others(installed: Installation) -> list[dict[str, Any]]:
+    """An InferenceService with a model of KServe's, and what would serve it."""
+    image = images.references(images.built(cache()))["services"]
+    sleeping = {"name": "kserve-container", "image": image, "command": ["sleep", "infinity"]}
+    standard = {
+        "serving.kserve.io/deploymentMode": "Standard",
+        "serving.kserve.io/autoscalerClass": "none",
+    }
+    model = {
+        "modelFormat": {"name": "huggingface"},
+        "runtime": "sleeping",
+        "storageUri": "hf://org/base",
+    }
+    return [
+        {
+            "apiVersion": "serving.kserve.io/v1alpha1",
+            "kind": "ServingRuntime",
+            "metadata": {"name": "sleeping", "namespace": installed.namespace},
+            "spec": {
+                "supportedModelFormats": [{"name": "huggingface"}],
+                "containers": [sleeping],
+            },
+        },
+        {
+            "apiVersion": "serving.kserve.io/v1beta1",
+            "kind": "InferenceService",
+            "metadata": {
+                "name": OTHERS,
+                "namespace": installed.namespace,
+                "annotations": standard,
+                "labels": {"networking.kserve.io/visibility": "cluster-local"},
+            },
+            "spec": {"predictor": {"model": model}},
+        },
+    ]
+
+
 # ---- looking
+
+
+def fetched(installed: Installation) -> str:
+    """What pods of the InferenceService fetch from now, by KServe's word."""
+    found = installed.get("deployments")["items"]
+    annotations = [
+        item["spec"]["template"]["metadata"]["annotations"]
+        for item in found
+        if item["metadata"]["name"] == f"{OTHERS}-predictor"
+    ]
+    return annotations[0].get(FETCHED, "") if annotations else ""
 
 
 def condition(status: Any, kind: str) -> str:

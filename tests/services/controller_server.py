@@ -17,6 +17,7 @@ from services.controller.decide import Action, Observed, Play
 from services.controller.platforms.base import RunPlatform
 from services.controller.platforms.memory import MemoryPlatform
 from services.controller.preparing import Prepared
+from services.controller.promoting import nowhere
 from services.controller.runs import Runs
 from services.controller.servicer import RunServicer
 from services.controller.store import RunStore
@@ -106,7 +107,7 @@ async def serving(folder: Path, *, resume: bool = False) -> AsyncGenerator[Contr
 
     store = RunStore(folder)
     runs = Runs(store, make, lambda: datetime.now(UTC), active_max=1, tick_s=0.01)
-    stubs.add_RunServiceServicer_to_server(RunServicer(runs, Access(TOKEN)), server)
+    stubs.add_RunServiceServicer_to_server(RunServicer(runs, Access(TOKEN), nowhere), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     address = f"127.0.0.1:{port}"

@@ -26,6 +26,7 @@ from services.controller.platforms.local.commands import Commands
 from services.controller.platforms.local.platform import LocalPlatform
 from services.controller.platforms.local.process import Command
 from services.controller.preparing import Prepared
+from services.controller.promoting import nowhere
 from services.controller.run_spans import RunSpans
 from services.controller.runs import Runs
 from services.controller.servicer import RunServicer
@@ -38,8 +39,8 @@ from zeroloop.client.controller import RunClient
 from zeroloop.client.token import ensure_token
 from zeroloop.controller.v1 import controller_pb2_grpc as stubs
 from zeroloop.core.rounds import RoundState
-from zeroloop.core.runs import ConditionType, Phase, RunSpec
-from zeroloop.errors import NotFoundError
+from zeroloop.core.runs import ConditionType, Phase, Promotion, RunSpec
+from zeroloop.errors import FailedPreconditionError, NotFoundError
 
 pytestmark = pytest.mark.timeout(300)  # each test starts six processes, some of them twice
 
@@ -124,7 +125,9 @@ async def serving(here: Machine) -> AsyncIterator[RunClient]:
     server = grpc.aio.server(
         interceptors=[TokenInterceptor(SharedToken(here.token)), ErrorInterceptor()]
     )
-    stubs.add_RunServiceServicer_to_server(RunServicer(here.runs, Access(here.token)), server)
+    stubs.add_RunServiceServicer_to_server(
+        RunServicer(here.runs, Access(here.token), nowhere), server
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with open_channel(f"127.0.0.1:{port}", token=here.token) as channel:
@@ -292,7 +295,9 @@ async def test_promoted_weights_outlive_the_newest_ones(tmp_path: Path) -> None:
     async with machine(tmp_path) as here, serving(here) as client:
         await here.runs.create("r", spec(4), "q")
         await until(lambda: here.runs.get("r").status.weights_version >= 1, 90)
-        assert await client.promote_weights("r", 1) == 1
+        assert await client.promote_weights("r", 1) == Promotion(1)
+        with pytest.raises(FailedPreconditionError, match="no InferenceService 'coder' on one"):
+            await client.promote_weights("r", 1, inference_service="coder")
         with pytest.raises(NotFoundError, match="9"):
             await client.promote_weights("r", 9)
         await here.until("r", Phase.COMPLETED, Phase.FAILED)

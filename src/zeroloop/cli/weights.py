@@ -1,4 +1,4 @@
-"""`zeroloop weights`: list and export."""
+"""`zeroloop weights`: list, export and promote."""
 
 from pathlib import Path
 
@@ -7,16 +7,18 @@ import click
 from zeroloop.cli.output import json_option, print_json, table
 from zeroloop.cli.source import Source, Target, read, run_options
 from zeroloop.core.batches import Weights
+from zeroloop.core.runs import Promotion
 
 
 @click.group()
 def weights() -> None:
-    """The versions of a run's weights: list, export.
+    """The versions of a run's weights: list, export, promote.
 
     \b
     Examples:
       zeroloop weights list
       zeroloop weights export ./my-model
+      zeroloop weights promote first --version 12
     """
 
 
@@ -87,3 +89,48 @@ def export(
         print_json(exported)
     else:
         click.echo(f"weights v{exported.version} of run {exported.run} are in {folder}, verified")
+
+
+@weights.command()
+@run_options
+@click.option("--version", type=int, help="Which one.  [default: the newest]")
+@click.option(
+    "--to",
+    "inference_service",
+    default="",
+    metavar="NAME",
+    help="InferenceService that serves it from now, on Kubernetes.",
+)
+@json_option
+@click.pass_context
+def promote(
+    context: click.Context,
+    run: str | None,
+    address: str | None,
+    runs_dir: Path,
+    *,
+    version: int | None,
+    inference_service: str,
+    as_json: bool,
+) -> None:
+    """Keep a version for ever; with --to, let an InferenceService of KServe's serve it.
+
+    Asks the controller, so it wants its --address.
+
+    \b
+    Example:
+      zeroloop weights promote first --version 12 --to coder --address localhost:50051
+    """
+
+    async def ask(source: Source) -> Promotion:
+        return await source.client.weights.promote(
+            run=source.run.name, version=version, inference_service=inference_service
+        )
+
+    promoted = read(Target(run, address, runs_dir, context.obj), ask)
+    if as_json:
+        print_json(promoted)
+        return
+    click.echo(f"weights v{promoted.version} are kept")
+    if promoted.storage_uri:
+        click.echo(f"InferenceService {inference_service} fetches {promoted.storage_uri}")

@@ -10,7 +10,15 @@ from zeroloop.client._streams import read_all
 from zeroloop.client.channel import DEADLINE_S, STREAM_DEADLINE_S, translate_errors
 from zeroloop.controller.v1 import controller_pb2 as pb
 from zeroloop.controller.v1 import controller_pb2_grpc as stubs
-from zeroloop.core.runs import Endpoints, EventPage, Run, RunPage, RunSpec, WatchUpdate
+from zeroloop.core.runs import (
+    Endpoints,
+    EventPage,
+    Promotion,
+    Run,
+    RunPage,
+    RunSpec,
+    WatchUpdate,
+)
 
 
 class RunClient:
@@ -102,12 +110,26 @@ class RunClient:
             response = await self._stub.StopRun(request, timeout=DEADLINE_S)
         return wire.run_from_pb(response.run)
 
-    async def promote_weights(self, name: str, version: int) -> int:
-        """Keep a version of the weights for ever; return it."""
-        request = pb.PromoteWeightsRequest(name=name, version=version)
+    async def promote_weights(
+        self, name: str, version: int, *, inference_service: str = ""
+    ) -> Promotion:
+        """Keep a version of the weights for ever, and hand it to an InferenceService.
+
+        Args:
+            name: Of the run.
+            version: Of its weights.
+            inference_service: On Kubernetes: whose `storageUri` it becomes; empty: nobody's.
+
+        Raises:
+            FailedPreconditionError: The installation does not allow that InferenceService.
+            NotFoundError: There is no such run, version or InferenceService.
+        """
+        request = pb.PromoteWeightsRequest(
+            name=name, version=version, inference_service=inference_service
+        )
         with translate_errors():
             response = await self._stub.PromoteWeights(request, timeout=DEADLINE_S)
-        return response.version
+        return Promotion(response.version, response.storage_uri)
 
     async def get_endpoints(self, run: str = "") -> Endpoints:
         """Return the addresses of the other services, of one run or the platform's own."""

@@ -194,6 +194,15 @@ class WatchUpdate:
     event: RunEvent | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """A version of the weights that is kept for ever."""
+
+    version: int
+    storage_uri: str = ""
+    """Where an InferenceService fetches it from now; empty if none was named."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Endpoints:
     """gRPC targets of the services; empty where a service does not run."""

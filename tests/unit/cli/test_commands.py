@@ -147,6 +147,15 @@ def test_a_run_is_suspended_resumed_and_stopped(zeroloop: Call) -> None:
     assert "demo: stopped" in zeroloop("runs", "stop", "demo")[1]
 
 
+def test_weights_are_promoted_and_handed_over(zeroloop: Call) -> None:
+    newest = zeroloop("weights", "promote", "demo")[1]
+    assert newest == "weights v3 are kept\n"
+    handed = zeroloop("weights", "promote", "demo", "--version", "2", "--to", "coder")[1]
+    assert "InferenceService coder fetches pvc://runs/demo/2" in handed
+    told = zeroloop("weights", "promote", "demo", "--version", "2", "--to", "coder", "--json")[1]
+    assert json.loads(told) == {"version": 2, "storage_uri": "pvc://runs/demo/2"}
+
+
 def test_steering_needs_an_address(zeroloop: Call) -> None:
     code, _, errors = zeroloop("runs", "stop", "demo", remote=False)
 

@@ -148,6 +148,12 @@ class FakeController(cgrpc.RunServiceServicer):
     async def StopRun(self, request: Any, context: Any) -> Any:
         return cpb.StopRunResponse(run=self._set(request.name, Phase.STOPPED))
 
+    async def PromoteWeights(self, request: Any, context: Any) -> Any:
+        self._run(request.name)
+        service = request.inference_service
+        uri = f"pvc://runs/{request.name}/{request.version}" if service else ""
+        return cpb.PromoteWeightsResponse(version=request.version, storage_uri=uri)
+
     async def GetEndpoints(self, request: Any, context: Any) -> Any:
         address = "" if self.services_down else self._platform.address
         return _controller_wire.endpoints_to_pb(

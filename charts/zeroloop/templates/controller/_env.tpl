@@ -17,6 +17,12 @@
   value: {{ .Values.inference.backend }}
 - name: ZEROLOOP_CONTROLLER__TRAINING_BACKEND
   value: {{ .Values.training.backend }}
+{{- with .Values.weights.promoteTo }}
+- name: ZEROLOOP_CONTROLLER__PROMOTE_TO
+  value: {{ toJson . | quote }}
+- name: ZEROLOOP_CONTROLLER__RUNS_CLAIM
+  value: {{ include "zeroloop.runsClaim" $ }}
+{{- end }}
 {{- range $service := list "buffer" "reward" "execution" }}
 - name: ZEROLOOP_CONTROLLER__{{ upper $service }}_TARGET
   value: {{ include "zeroloop.target" (dict "root" $ "service" $service) }}

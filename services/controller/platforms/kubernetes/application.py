@@ -19,11 +19,13 @@ from services.controller.platforms.kubernetes.leader import Leadership
 from services.controller.platforms.kubernetes.mirror import Mirror
 from services.controller.platforms.kubernetes.objects import owner
 from services.controller.platforms.kubernetes.platform import KubernetesPlatform, Surroundings
+from services.controller.platforms.kubernetes.promotion import StorageUris
 from services.controller.platforms.kubernetes.store import ObjectStore
 from services.controller.platforms.kubernetes.templates import read_templates
 from services.controller.platforms.kubernetes.training_backends import TRAINING_BACKENDS
 from services.controller.platforms.kubernetes.workloads import Belonging
 from services.controller.preparing import Prepared
+from services.controller.promoting import HandOver
 from services.controller.run_spans import RunSpans
 from services.controller.runs import Runs
 from services.controller.store import RunStore
@@ -39,8 +41,8 @@ RETRY_S = 1.0
 @asynccontextmanager
 async def runs_of_namespace(
     settings: ControllerSettings, spans: RunSpans
-) -> AsyncGenerator[tuple[Runs, Access]]:
-    """The runs of one namespace, and the access to their services.
+) -> AsyncGenerator[tuple[Runs, Access, HandOver]]:
+    """The runs of one namespace, the access to their services, and where promoted weights go.
 
     They are played from the moment that this controller leads. If it does not lead any more
     the block is left with `LostError`: nothing may go on in its name.
@@ -70,7 +72,7 @@ async def runs_of_namespace(
                 ),
             ]
             try:
-                yield runs, around.access
+                yield runs, around.access, _promotion(settings, api)
             finally:
                 await runs.close()
                 await store.close()
@@ -104,6 +106,15 @@ def _surroundings(settings: ControllerSettings, api: Api, spans: RunSpans) -> Su
         spans=spans,
         weights_store=settings.weights_store,
         gang_patience=timedelta(seconds=settings.gang_patience_s),
+    )
+
+
+def _promotion(settings: ControllerSettings, api: Api) -> StorageUris:
+    return StorageUris(
+        api,
+        allowed=settings.promote_to,
+        runs_folder=settings.runs_folder,
+        runs_claim=settings.runs_claim,
     )
 
 

@@ -240,18 +240,22 @@ class StopRunResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
 
 class PromoteWeightsRequest(_message.Message):
-    __slots__ = ("name", "version")
+    __slots__ = ("name", "version", "inference_service")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    INFERENCE_SERVICE_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+    inference_service: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., inference_service: _Optional[str] = ...) -> None: ...
 
 class PromoteWeightsResponse(_message.Message):
-    __slots__ = ("version",)
+    __slots__ = ("version", "storage_uri")
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    STORAGE_URI_FIELD_NUMBER: _ClassVar[int]
     version: int
-    def __init__(self, version: _Optional[int] = ...) -> None: ...
+    storage_uri: str
+    def __init__(self, version: _Optional[int] = ..., storage_uri: _Optional[str] = ...) -> None: ...
 
 class GetEndpointsRequest(_message.Message):
     __slots__ = ("run",)

@@ -161,7 +161,7 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PromoteWeights(self, request, context):
-        """Keeps a version for ever and makes it the model that new replicas start with. Idempotent.
+        """Keeps a version for ever, and hands it to an InferenceService if one is named. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

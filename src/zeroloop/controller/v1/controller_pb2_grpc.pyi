@@ -59,7 +59,7 @@ class RunServiceStub:
     StopRun: _grpc.UnaryUnaryMultiCallable[_controller_pb2.StopRunRequest, _controller_pb2.StopRunResponse]
     """Stops within seconds, for good or, with `resumable`, until ResumeRun. Idempotent."""
     PromoteWeights: _grpc.UnaryUnaryMultiCallable[_controller_pb2.PromoteWeightsRequest, _controller_pb2.PromoteWeightsResponse]
-    """Keeps a version for ever and makes it the model that new replicas start with. Idempotent."""
+    """Keeps a version for ever, and hands it to an InferenceService if one is named. Idempotent."""
     GetEndpoints: _grpc.UnaryUnaryMultiCallable[_controller_pb2.GetEndpointsRequest, _controller_pb2.GetEndpointsResponse]
     """Addresses of the other services."""
 
@@ -94,7 +94,7 @@ class RunServiceAsyncStub(RunServiceStub):
     StopRun: _aio.UnaryUnaryMultiCallable[_controller_pb2.StopRunRequest, _controller_pb2.StopRunResponse]  # type: ignore[assignment]
     """Stops within seconds, for good or, with `resumable`, until ResumeRun. Idempotent."""
     PromoteWeights: _aio.UnaryUnaryMultiCallable[_controller_pb2.PromoteWeightsRequest, _controller_pb2.PromoteWeightsResponse]  # type: ignore[assignment]
-    """Keeps a version for ever and makes it the model that new replicas start with. Idempotent."""
+    """Keeps a version for ever, and hands it to an InferenceService if one is named. Idempotent."""
     GetEndpoints: _aio.UnaryUnaryMultiCallable[_controller_pb2.GetEndpointsRequest, _controller_pb2.GetEndpointsResponse]  # type: ignore[assignment]
     """Addresses of the other services."""
 
@@ -180,7 +180,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _controller_pb2.PromoteWeightsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_controller_pb2.PromoteWeightsResponse, _abc.Awaitable[_controller_pb2.PromoteWeightsResponse]]:
-        """Keeps a version for ever and makes it the model that new replicas start with. Idempotent."""
+        """Keeps a version for ever, and hands it to an InferenceService if one is named. Idempotent."""
 
     @_abc_1.abstractmethod
     def GetEndpoints(
