@@ -16,6 +16,7 @@ from services._server.health import Health
 from services._server.settings import ServiceSettings
 from services._server.transport import access, client_tls, health_port, listen
 from tests.cluster.certificates import Authority, make_authority
+from zeroloop.client._renewal import RenewedChannel
 from zeroloop.client.channel import Access, translate_errors
 from zeroloop.client.tls import Tls, load_tls
 from zeroloop.client.token import TokenFile
@@ -127,6 +128,69 @@ async def test_a_renewed_certificate_counts_from_the_next_connection(settings, t
             await ask(address, access(settings).by_address(NAME))
         new = Tls(renewed / "ca.crt", server_name=NAME)
         assert await ask(address, Access("secret", new)) == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_an_open_channel_follows_its_files_to_another_authority(settings, tmp_path) -> None:
+    """Services call each other for longer than certificates hold."""
+    settings = settings.model_copy(update={"tls_require_client": True, "port": free_port()})
+    async with access(settings).by_address(NAME).channel(f"127.0.0.1:{settings.port}") as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check
+        for _ in range(2):
+            async with served(settings):
+                reply = await check(health_pb2.HealthCheckRequest(), timeout=10)
+                assert reply.status == health_pb2.HealthCheckResponse.SERVING
+            make_authority(tmp_path).issue(tmp_path, "tls", "zeroloop", names=[NAME])
+
+
+async def test_a_connection_is_kept_until_the_called_service_has_its_files(
+    settings, tmp_path
+) -> None:
+    """Pods hear of a change within a minute or two, each at its own time."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for path in tmp_path.glob("*.*"):
+        shutil.copy(path, mine)
+    shown = Access("secret", Tls(mine / "ca.crt", server_name=NAME))
+    async with served(settings) as address, shown.channel(address) as channel:
+        assert isinstance(channel, RenewedChannel)
+        check, old = health_pb2_grpc.HealthStub(channel).Check, channel.current()
+        await check(health_pb2.HealthCheckRequest(), timeout=5)
+        make_authority(mine).issue(mine, "tls", "zeroloop", names=[NAME])
+        for _ in range(5):
+            await check(health_pb2.HealthCheckRequest(), timeout=5)
+            await asyncio.sleep(0.1)
+        assert channel.current() is old
+        for name in ("tls.crt", "tls.key"):
+            shutil.copy(mine / name, tmp_path)
+        for _ in range(30):
+            await check(health_pb2.HealthCheckRequest(), timeout=5)
+            await asyncio.sleep(0.1)
+        assert channel.current() is not old
+
+
+async def test_a_call_that_has_begun_ends_under_its_old_certificate(settings, tmp_path) -> None:
+    async with served(settings) as address:
+        shown = access(settings).by_address(NAME)
+        async with shown.channel(address) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            watch = stub.Watch(health_pb2.HealthCheckRequest())
+            await watch.read()
+            make_authority(tmp_path).issue(tmp_path, "tls", "zeroloop", names=[NAME])
+            await stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
+            await asyncio.sleep(0.1)
+            assert not watch.done()
+        assert watch.done(), "a closed channel leaves nothing behind"
+
+
+async def test_an_open_channel_outlives_files_that_are_half_replaced(settings, tmp_path) -> None:
+    shown = access(settings).by_address(NAME)
+    async with served(settings) as address, shown.channel(address) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check
+        await check(health_pb2.HealthCheckRequest(), timeout=5)
+        (tmp_path / "ca.crt").write_text("")
+        await check(health_pb2.HealthCheckRequest(), timeout=5)
+        (tmp_path / "ca.crt").unlink()
+        await check(health_pb2.HealthCheckRequest(), timeout=5)
 
 
 async def test_a_certificate_that_is_half_replaced_does_not_end_service(settings, tmp_path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import grpc
 import grpc.aio
 
+from zeroloop.client._renewal import RenewedChannel
 from zeroloop.client.tls import Tls
 from zeroloop.client.token import Token
 from zeroloop.status import error_of
@@ -120,7 +121,8 @@ def open_channel(
     Args:
         target: gRPC's name of a service.
         token: Presented with every call.
-        tls: How the service is checked; None: the network is trusted.
+        tls: How the service is checked; None: the network is trusted. Files that are replaced
+            count from the next call on.
         interceptors: Of the caller.
     """
     chain: list[grpc.aio.ClientInterceptor] = list(interceptors)
@@ -131,8 +133,11 @@ def open_channel(
     if tls is None:
         return grpc.aio.insecure_channel(target, options=_OPTIONS, interceptors=chain)
     name = [("grpc.ssl_target_name_override", tls.server_name)] if tls.server_name else []
-    return grpc.aio.secure_channel(
-        target, tls.credentials(), options=[*_OPTIONS, *name], interceptors=chain
+    return RenewedChannel(
+        lambda: grpc.aio.secure_channel(
+            target, tls.credentials(), options=[*_OPTIONS, *name], interceptors=chain
+        ),
+        tls.state,
     )
 
 

@@ -1,6 +1,6 @@
 """How a caller checks the service that it talks to, and proves what it is itself.
 
-Files, not bytes: a cluster replaces them, and the next channel reads what is there then.
+Files, not bytes: a cluster replaces them, and the next call reads what is there then.
 """
 
 import os
@@ -45,6 +45,17 @@ class Tls:
             private_key=self.key_file and read_pem(self.key_file, f"{prefix}key_file"),
             certificate_chain=self.cert_file and read_pem(self.cert_file, f"{prefix}cert_file"),
         )
+
+    def state(self) -> tuple[tuple[int, int, int], ...]:
+        """What differs from before once a file was replaced.
+
+        Raises:
+            OSError: One is missing.
+        """
+        files = (self.ca_file, self.cert_file, self.key_file)
+        found = [path.stat() for path in files if path is not None]
+        # Projected files are replaced whole, so a new one is another inode.
+        return tuple((status.st_ino, status.st_mtime_ns, status.st_size) for status in found)
 
 
 def read_pem(path: Path, field: str) -> bytes:
