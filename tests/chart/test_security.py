@@ -73,6 +73,16 @@ def test_cert_manager_s_certificate_has_the_same_names() -> None:
     assert not render(*CASES["cert-manager's issuer"]).of("Issuer")
 
 
+def test_cert_manager_renews_keys_but_for_the_authority_s() -> None:
+    release = render(*CASES["cert-manager"])
+    kept = {
+        item["metadata"]["name"]: item["spec"]["privateKey"]["rotationPolicy"]
+        for item in release.of("Certificate")
+    }
+
+    assert kept == {f"{NAME}-ca": "Never", f"{NAME}-tls": "Always"}
+
+
 @pytest.mark.parametrize("component", sorted(SERVERS))
 def test_servers_have_certificates_and_want_their_callers_but_for_users(component: str) -> None:
     found = variables(render().pod(component))

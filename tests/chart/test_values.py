@@ -312,6 +312,14 @@ def test_notes_say_what_is_missing() -> None:
     assert "baseline" in text
     assert "bundled database" in text
     assert "nvidia" not in notes(*CASES["cpu"])
+    assert "cert-manager" not in text
+
+
+def test_notes_say_what_the_certificate_waits_for() -> None:
+    text = notes(*CASES["cert-manager's issuer"])
+
+    assert "cert-manager, and its ClusterIssuer lab: pods wait for its Secret loop-" in text
+    assert "describe certificates,certificaterequests" in text
 
 
 def test_the_run_in_the_notes_is_one_that_the_crd_takes() -> None:
