@@ -98,7 +98,8 @@ TRAINER = Program(
     "github.com/kubeflow/trainer/v2/cmd/trainer-controller-manager",
 )
 KUEUE = Program("kueue-manager", HERE / "kueue", "sigs.k8s.io/kueue/cmd/kueue")
-MANAGERS = (KSERVE, JOBSET, TRAINER, KUEUE)
+CERT_MANAGER = Program("cert-manager", HERE / "certmanager", ".")
+MANAGERS = (KSERVE, JOBSET, TRAINER, KUEUE, CERT_MANAGER)
 """Controllers that a cluster may have: minutes to build, so only those that are asked for."""
 
 S3 = Program("versitygw", HERE / "versitygw", "github.com/versity/versitygw/cmd/versitygw")
