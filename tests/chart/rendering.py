@@ -131,7 +131,12 @@ def render(*arguments: str) -> Release:
     """
     done = template(arguments)
     assert done.returncode == 0, done.stderr
-    objects = [item for item in yaml.load_all(done.stdout, yaml.CSafeLoader) if item]
+    return read(done.stdout)
+
+
+def read(manifest: str) -> Release:
+    """The release that a manifest of helm's describes."""
+    objects = [item for item in yaml.load_all(manifest, yaml.CSafeLoader) if item]
     return Release(tuple(objects), tuple(pod for item in objects for pod in _pods_of(item)))
 
 

@@ -30,7 +30,7 @@ def write(folder: Folder, network: Network, programs: dict[str, Path], cni: Path
     for user in USERS:
         _write_kubeconfig(folder, network, user)
     _write_json(folder.path / "audit.json", AUDIT_POLICY)
-    _write_json(folder.path / "cni" / "10-pods.conflist", _cni(folder, network))
+    _write_json(folder.cni / "10-pods.conflist", _cni(folder, network))
     _write_json(folder.path / "kubelet.json", _kubelet(folder, network))
     (folder.path / "runsc.toml").write_text(_runsc(folder, programs))
     (folder.path / "containerd.toml").write_text(_containerd(folder, programs, cni))
@@ -176,8 +176,8 @@ state = "{folder.path}/containerd-state"
   restrict_oom_score_adj = true
   disable_apparmor = true
 [{runtime}.cni]
-  bin_dirs = ["{cni}"]
-  conf_dir = "{folder.path}/cni"
+  bin_dirs = ["{cni}", "{folder.cni_plugins}"]
+  conf_dir = "{folder.cni}"
 [{runtime}.containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
 [{runtime}.containerd.runtimes.runc.options]

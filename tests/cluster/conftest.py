@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,21 +22,20 @@ def cache() -> Path:
     return Path(os.environ.get("ZEROLOOP_CACHE") or Path.home() / ".cache" / "zeroloop")
 
 
-@pytest.fixture(scope="session")
-def cluster_folder() -> Path:
-    """A new folder beside the programs: a short path, on a disk that takes overlays."""
+def new_folder() -> Path:
+    """Make a folder beside the programs: a short path, on a disk that takes overlays."""
     parent = cache() / "cluster"
     parent.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix="test-", dir=parent))
 
 
-@pytest.fixture(scope="session")
-def cluster(request: pytest.FixtureRequest, cluster_folder: Path) -> Generator[Cluster]:
+@contextmanager
+def started(request: pytest.FixtureRequest, path: Path) -> Generator[Cluster]:
     """A running cluster, ended with this process whatever ends it; logs stay if a test failed."""
     if missing := build.missing(catalog.CLUSTER, cache()):
         # It would take longer than any test may.
         pytest.fail(f"not built: {', '.join(missing)}; run `python -m tests.cluster build`")
-    folder = Folder(cluster_folder)
+    folder = Folder(path)
     running = start.start(folder, cache(), with_parent=True)
     try:
         yield running
@@ -44,6 +44,19 @@ def cluster(request: pytest.FixtureRequest, cluster_folder: Path) -> Generator[C
         stop.stop(folder, keep_logs=failed)
         if failed:
             print(f"\nlogs of the cluster: {folder.logs}")
+
+
+@pytest.fixture(scope="session")
+def cluster_folder() -> Path:
+    """A new folder for the cluster of the session."""
+    return new_folder()
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest, cluster_folder: Path) -> Generator[Cluster]:
+    """The cluster of the session."""
+    with started(request, cluster_folder) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -58,6 +58,16 @@ class Folder:
         return self.path / "containerd.sock"
 
     @property
+    def cni(self) -> Path:
+        """How pods get their network: what its first file by name says."""
+        return self.path / "cni"
+
+    @property
+    def cni_plugins(self) -> Path:
+        """Programs that make networks of pods, besides the host's."""
+        return self.path / "cni-plugins"
+
+    @property
     def owner(self) -> str:
         """What marks an interface as this cluster's."""
         return f"zeroloop cluster {self.path}"
@@ -84,5 +94,5 @@ class Folder:
         self.path.mkdir(parents=True, exist_ok=True)
         self.path.chmod(0o700)
         self.mark.write_text("Made by `python -m tests.cluster`; its `down` removes it.\n")
-        for name in ("certificates", "cni", "kubeconfigs", "logs/pods", "tmp"):
+        for name in ("certificates", "cni", "cni-plugins", "kubeconfigs", "logs/pods", "tmp"):
             (self.path / name).mkdir(parents=True, exist_ok=True)

@@ -127,8 +127,17 @@ def process(
     command: Sequence[str],
     where: Place,
     environment: Mapping[str, str] | None = None,
+    ready: str = "",
 ) -> Generator[Manager]:
     """Run a controller while the block lasts, from the moment that it says that it is ready.
+
+    Args:
+        cluster: Whose folder has its log.
+        name: Of the log.
+        command: What is run.
+        where: Its folder and ports.
+        environment: Variables besides the bare necessities.
+        ready: What answers 200 when it is; empty: /readyz at its port for health.
 
     Raises:
         ClusterError: It did not start; carries its last words.
@@ -143,7 +152,7 @@ def process(
     manager = Manager(started, log)
     try:
         until_s = time.monotonic() + START_S
-        while not _is_well(where.health):
+        while not _is_well(ready or f"http://{HERE}:{where.health}/readyz"):
             if started.poll() is not None or time.monotonic() > until_s:
                 raise ClusterError(f"{name} did not start:\n{manager.tail()}")
             time.sleep(0.2)
@@ -240,9 +249,9 @@ def _is_established(cluster: Cluster, kind: str) -> bool:
     return found.get("Established") == "True"
 
 
-def _is_well(port: int) -> bool:
+def _is_well(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{HERE}:{port}/readyz", timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=2) as answer:
             return answer.status == 200
     except OSError:
         return False

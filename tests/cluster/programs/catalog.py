@@ -102,7 +102,16 @@ CERT_MANAGER = Program("cert-manager", HERE / "certmanager", ".")
 MANAGERS = (KSERVE, JOBSET, TRAINER, KUEUE, CERT_MANAGER)
 """Controllers that a cluster may have: minutes to build, so only those that are asked for."""
 
+FELIX = Program(
+    "calico-felix", HERE / "calico", "github.com/projectcalico/calico/felix/cmd/calico-felix"
+)
+CALICO_CNI = Program(
+    "calico-cni", HERE / "calico", "github.com/projectcalico/calico/cni-plugin/cmd/calico"
+)
+CALICO = (FELIX, CALICO_CNI)
+"""What enforces NetworkPolicies, and makes the interfaces of pods whose names that goes by."""
+
 S3 = Program("versitygw", HERE / "versitygw", "github.com/versity/versitygw/cmd/versitygw")
 """A server of S3 in front of a folder, for the tests of weights in a bucket."""
 
-ALL = (*CLUSTER, *MANAGERS, S3)
+ALL = (*CLUSTER, *MANAGERS, *CALICO, S3)
