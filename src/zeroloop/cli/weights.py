@@ -8,6 +8,7 @@ from zeroloop.cli.output import json_option, print_json, table
 from zeroloop.cli.source import Source, Target, read, run_options
 from zeroloop.core.batches import Weights
 from zeroloop.core.runs import Promotion
+from zeroloop.errors import ConfigError
 
 
 @click.group()
@@ -121,6 +122,8 @@ def promote(
     Example:
       zeroloop weights promote first --version 12 --to coder --address localhost:50051
     """
+    if not address:
+        raise ConfigError("name the controller of the run with --address; a folder has none")
 
     async def ask(source: Source) -> Promotion:
         return await source.client.weights.promote(

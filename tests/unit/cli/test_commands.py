@@ -156,8 +156,9 @@ def test_weights_are_promoted_and_handed_over(zeroloop: Call) -> None:
     assert json.loads(told) == {"version": 2, "storage_uri": "pvc://runs/demo/2"}
 
 
-def test_steering_needs_an_address(zeroloop: Call) -> None:
-    code, _, errors = zeroloop("runs", "stop", "demo", remote=False)
+@pytest.mark.parametrize("command", [("runs", "stop"), ("weights", "promote")])
+def test_steering_needs_an_address(zeroloop: Call, command: tuple[str, str]) -> None:
+    code, _, errors = zeroloop(*command, "demo", remote=False)
 
     assert code == 64
     assert "--address" in errors
