@@ -67,7 +67,7 @@ class Metric:
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 _OF_A_TASK = (semconv.TASK_TYPE,)
 _OF_A_CALL = (semconv.RPC_METHOD, semconv.RPC_STATUS, semconv.ERROR_TYPE)
-_OF_A_PROGRAM = (semconv.STATUS, semconv.ISOLATION)
+_OF_A_PROGRAM = (semconv.STATUS, semconv.ISOLATION, semconv.MODE)
 
 METRICS: tuple[Metric, ...] = (
     # ---- every service
@@ -181,6 +181,19 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         *(semconv.METRIC_EXEC_RUNS, _C, "{run}", "Runs of programs by how they ended."),
         _OF_A_PROGRAM,
+    ),
+    Metric(
+        *(semconv.METRIC_EXEC_REPEATED, _C, "{run}"),
+        "Runs that were odd in mode `reset`, and so run again in `strict`.",
+    ),
+    Metric(
+        *(semconv.METRIC_EXEC_CHECKED, _C, "{run}"),
+        "Ordinary runs of mode `reset` that were compared with `strict`: yes, no, unknown.",
+        (semconv.AGREES,),
+    ),
+    Metric(
+        *(semconv.METRIC_EXEC_CACHE, _C, "{look}", "Looks for a known result: hit, miss."),
+        (semconv.OUTCOME,),
     ),
     Metric(
         # No histogram: those take no values below zero.

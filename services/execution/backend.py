@@ -2,34 +2,38 @@
 
 import asyncio
 import hashlib
+import logging
 import os
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from services.execution import selftest
+from services.execution import metered, selftest
+from services.execution.cache import ResultCache
 from services.execution.isolation import pod, runsc
 from services.execution.isolation.image import Image, ensure_image
 from services.execution.isolation.interpreter import probe
 from services.execution.isolation.launch import (
+    STRICT_ALONE,
     GvisorLauncher,
+    Inside,
     Launcher,
     PodLauncher,
     UnsafeLauncher,
 )
 from services.execution.pool import Pool, PoolSize
-from services.execution.sandbox import Sandbox, SandboxLostError
+from services.execution.sandbox import ResetImpossibleError, Sandbox, SandboxLostError
 from services.execution.scratch import scratch_folder
 from services.execution.settings import ExecutionSettings
 from zeroloop.core.execution import Capabilities
 from zeroloop.errors import ConfigError, UnavailableError
 
-GO_SUM = Path(__file__).resolve().parents[2] / "tools" / "gvisor" / "go.sum"
-MODES = ("strict",)
+logger = logging.getLogger(__name__)
 
+GO_SUM = Path(__file__).resolve().parents[2] / "tools" / "gvisor" / "go.sum"
 PLATFORM_READY_S = 15.0
 """A platform that does not work may hang instead of failing."""
 
@@ -72,9 +76,10 @@ async def open_backend(settings: ExecutionSettings, cache: Path) -> AsyncGenerat
     )
     with scratch_folder(base) as scratch:
         launcher, first = await _first_sandbox(settings, launchers, scratch)
-        pool = Pool(launcher, scratch, size, launcher.image.digest)
+        kept = ResultCache(settings.cache_mib << 20, metered.count_look)
+        pool = Pool(launcher, scratch, size, launcher.image.digest, kept)
         async with pool.running(first):
-            yield Backend(pool, _capabilities(settings, launcher))
+            yield Backend(pool, _capabilities(settings, launcher, pool))
 
 
 def _launchers(settings: ExecutionSettings, cache: Path) -> Sequence[Launcher]:
@@ -84,15 +89,30 @@ def _launchers(settings: ExecutionSettings, cache: Path) -> Sequence[Launcher]:
             found = runsc.find_runsc(settings.runsc, built_runsc(cache))
             image = _image(settings, cache)
             return [
-                GvisorLauncher(found, image, platform=platform, preload=settings.preload)
+                GvisorLauncher(found, image, platform=platform, inside=inside)
                 for platform in _platforms(settings)
+                for inside in _insides(settings, image)
             ]
         case "gvisor-pod":
             release = pod.require_gvisor_pod()
             image = _image(settings, cache)
-            return [PodLauncher(image, kernel_release=release, preload=settings.preload)]
+            return [
+                PodLauncher(image, kernel_release=release, inside=inside)
+                for inside in _insides(settings, image)
+            ]
         case "unsafe":
-            return [UnsafeLauncher(_image(settings, cache), preload=settings.preload)]
+            image = _image(settings, cache)
+            return [UnsafeLauncher(image, inside=inside) for inside in _insides(settings, image)]
+
+
+def _insides(settings: ExecutionSettings, image: Image) -> Sequence[Inside]:
+    """What sandboxes may offer, best first."""
+    strict = replace(STRICT_ALONE, preload=settings.preload)
+    unlikely = not image.resets or settings.isolation == "unsafe"  # which has no procfs
+    if settings.mode == "strict" or (settings.mode == "auto" and unlikely):
+        return [strict]
+    reset = replace(strict, workers=settings.workers, memory_bytes=settings.memory_mib << 20)
+    return [reset] if settings.mode == "reset" else [reset, strict]
 
 
 def _image(settings: ExecutionSettings, cache: Path) -> Image:
@@ -109,10 +129,12 @@ async def _first_sandbox(
     """Start a sandbox in the first way in which one starts and every limit bites."""
     failures: list[str] = []
     for launcher in launchers:
+        mode = "reset" if launcher.resets else "strict"
         try:
             return launcher, await _proven(launcher, scratch, settings.workers)
-        except (SandboxLostError, UnavailableError) as error:
-            failures.append(f"{launcher.platform or 'unsafe'}: {error}")
+        except (SandboxLostError, ResetImpossibleError, UnavailableError) as error:
+            failures.append(f"{launcher.platform or 'unsafe'}, {mode}: {error}")
+            logger.warning("sandbox_unusable", extra={"why": failures[-1]})
     remedy = pod.REMEDY if settings.isolation == "gvisor-pod" else runsc.REMEDY
     raise ConfigError(f"no isolation that works: {'; '.join(failures)}; {remedy}")
 
@@ -127,14 +149,14 @@ async def _proven(launcher: Launcher, scratch: Path, workers: int) -> Sandbox:
     return sandbox
 
 
-def _capabilities(settings: ExecutionSettings, launcher: Launcher) -> Capabilities:
+def _capabilities(settings: ExecutionSettings, launcher: Launcher, pool: Pool) -> Capabilities:
     return Capabilities(
         isolation=launcher.isolation,
         platform=launcher.platform,
         runtime_version=launcher.runtime_version,
         python_version=launcher.image.interpreter.version_text,
         image_digest=launcher.image.digest,
-        modes=MODES,
+        modes=pool.modes,
         default_limits=settings.default_limits(),
         workers=settings.sandboxes * settings.workers,
         queue_runs_max=settings.queue_runs_max,

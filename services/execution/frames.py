@@ -14,6 +14,7 @@ FRAME_BYTES_MAX = 4 << 20
 _RUN = struct.Struct("<cIIHQQQIII")
 _DONE = struct.Struct("<cIcIQQQ")
 _RUN_ID = struct.Struct("<I")
+_LONG = struct.Struct("<IQ")
 
 
 class FrameError(Exception):
@@ -37,6 +38,9 @@ class How(Enum):
     CANCELLED = b"X"
     """Killed because nobody wants the answer any more."""
 
+    UNSURE = b"U"
+    """Something was odd in mode `reset`, whatever it was: to be done again in `strict`."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunOrder:
@@ -56,6 +60,27 @@ class RunOrder:
 @dataclass(frozen=True, slots=True)
 class Ready:
     """The sandbox takes work."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersReady:
+    """The workers of one interpreter take work in mode `reset`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResetImpossible:
+    """Mode `reset` does not work here, or no longer."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakesLong:
+    """A run in mode `reset` is watched from now on."""
+
+    run_id: int
+    elapsed_s: float
+    """For how long it may have run already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +114,13 @@ class Done:
     """What the child wrote. Nothing of it is to be believed but its shape."""
 
 
-Reply = Ready | OverCpu | NotStarted | Done
+Reply = Ready | WorkersReady | ResetImpossible | TakesLong | OverCpu | NotStarted | Done
 
 
-def encode_run(run_id: int, seed: int, slot: int, order: RunOrder) -> bytes:
-    """The frame that orders a run under `seed` by worker `slot`."""
+def encode_run(run_id: int, seed: int, slot: int, order: RunOrder, *, reset: bool = False) -> bytes:
+    """The frame that orders a run under `seed`, in `strict` by the child of that `slot`."""
     head = _RUN.pack(
-        b"R",
+        b"Q" if reset else b"R",
         run_id,
         seed,
         slot,
@@ -130,6 +155,13 @@ def decode_reply(payload: bytes) -> Reply:
         match payload[:1]:
             case b"A":
                 return Ready()
+            case b"W":
+                return WorkersReady()
+            case b"V":
+                return ResetImpossible(payload[1:].decode(errors="replace"))
+            case b"N":
+                run_id, elapsed_us = _LONG.unpack(payload[1:])
+                return TakesLong(run_id, elapsed_us / 1e6)
             case b"O":
                 return OverCpu(*_RUN_ID.unpack(payload[1:]))
             case b"F":

@@ -13,11 +13,17 @@ tracer = trace.get_tracer("zeroloop.execution", schema_url=semconv.SCHEMA_URL)
 meter = metrics.get_meter("zeroloop.execution", schema_url=semconv.SCHEMA_URL)
 
 duration = instruments.histogram(meter, semconv.METRIC_EXEC_DURATION)
+looks = instruments.counter(meter, semconv.METRIC_EXEC_CACHE)
 runs = instruments.counter(meter, semconv.METRIC_EXEC_RUNS)
 
 OPERATION = "execute_tool"
 TOOL = "code_executor"
 _RUNTIMES = {Isolation.GVISOR: "runsc", Isolation.UNSAFE: "unsafe"}
+
+
+def count_look(found: bool) -> None:  # noqa: FBT001 (a callback of one thing)
+    """Count a look into the cache."""
+    looks.add(1, {semconv.OUTCOME: "hit" if found else "miss"})
 
 
 class MeteredRunner:
@@ -27,17 +33,19 @@ class MeteredRunner:
         self._runner = runner
         self._isolation = isolation
 
-    async def execute(self, programs: Sequence[Program], limits: Limits) -> AsyncGenerator[Result]:
+    async def execute(
+        self, programs: Sequence[Program], limits: Limits, mode: str = ""
+    ) -> AsyncGenerator[Result]:
         """Yield what the measured one yields."""
         attributes = {semconv.EXEC_PROGRAMS: len(programs)}
         async with aclosing(
-            self._measured(self._runner.execute(programs, limits), attributes)
+            self._measured(self._runner.execute(programs, limits, mode), attributes)
         ) as results:
             async for result in results:
                 yield result
 
     async def stream(
-        self, programs: AsyncIterator[tuple[Program, Limits]]
+        self, programs: AsyncIterator[tuple[Program, Limits, str]]
     ) -> AsyncGenerator[Result]:
         """Yield what the measured one yields."""
         async with aclosing(self._measured(self._runner.stream(programs), {})) as results:
@@ -66,6 +74,7 @@ class MeteredRunner:
         labels = {
             semconv.STATUS: result.status.value,
             semconv.ISOLATION: self._isolation.value,
+            semconv.MODE: str(result.mode),
         }
         duration.record(result.wall_time_s, labels)
         runs.add(1, labels)

@@ -4,7 +4,7 @@ import signal
 from dataclasses import dataclass, replace
 
 from services.execution.frames import Done, How
-from zeroloop.core.execution import Determinism
+from zeroloop.core.execution import Determinism, Mode
 from zeroloop.core.tasks import RunStatus
 
 FIELDS = 4
@@ -34,6 +34,7 @@ class Outcome:
     cpu_time_s: float = 0.0
     wall_time_s: float = 0.0
     peak_memory_bytes: int = 0
+    mode: Mode = Mode.STRICT
 
 
 def not_executed(reason: str) -> Outcome:
@@ -71,6 +72,8 @@ def _ending(done: Done) -> Outcome | None:
             return Outcome(status=RunStatus.TIMEOUT, detail="wall")
         case How.FLOODED:
             return Outcome(status=RunStatus.GARBLED, detail="flood")
+        case How.UNSURE:
+            return Outcome(status=RunStatus.GARBLED, detail="unsure")
         case How.CANCELLED:
             return not_executed("cancelled")
         case How.SIGNALLED if not done.answer:

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from services.execution import selftest
+from services.execution.cache import ResultCache, key_of
+from services.execution.frames import RunOrder
 from services.execution.isolation.launch import Launcher
 from services.execution.keeper import Fleet, Keeper, PoolSize
+from services.execution.odd import OddRuns
 from services.execution.outcome import Outcome
-from services.execution.requests import check, order_of
+from services.execution.requests import check, check_mode, order_of
 from services.execution.sandbox import Sandbox
 from services.execution.work import Call, Finished, Job, RunName, Work
-from zeroloop.core.execution import Determinism, Limits, Program, Result
+from zeroloop.core.execution import Determinism, Limits, Mode, Program, Result
 from zeroloop.errors import OverloadedError, UnavailableError
 
 RUN_GUESS_S = 0.02
@@ -22,6 +25,10 @@ RUN_GUESS_S = 0.02
 CALL_RUNS_MAX = 256
 """Runs of one call that are jobs or results not yet taken: bounds what a slow reader costs."""
 
+RESET_CPU_S_MIN = 0.25
+"""In `reset` the time before a run is watched counts as its own; under a limit below this, that
+would be too much of it."""
+
 PROBE_S = 30.0
 _PROBE = Program(selftest.KNOWN_PROGRAM, (selftest.KNOWN_INPUT,))
 
@@ -29,14 +36,28 @@ _PROBE = Program(selftest.KNOWN_PROGRAM, (selftest.KNOWN_INPUT,))
 class Pool:
     """Runs programs in any free worker of any sandbox, within `running`."""
 
-    def __init__(self, launcher: Launcher, folder: Path, size: PoolSize, image_digest: str) -> None:
+    def __init__(
+        self,
+        launcher: Launcher,
+        folder: Path,
+        size: PoolSize,
+        image_digest: str,
+        cache: ResultCache,
+    ) -> None:
         self._launcher = launcher
         self._folder = folder
         self._size = size
         self._image_digest = image_digest
+        self._cache = cache
         self._clock = asyncio.get_running_loop().time
-        self._work = Work(self._clock)
+        self._work = Work(self._clock, cache.put)
+        self._odd = OddRuns(self._work)
         self.fleet = Fleet()
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """Offered, best first."""
+        return (Mode.RESET, Mode.STRICT) if self._launcher.resets else (Mode.STRICT,)
 
     @property
     def pending(self) -> int:
@@ -46,9 +67,10 @@ class Pool:
     @asynccontextmanager
     async def running(self, first: Sandbox) -> AsyncGenerator[None]:
         """Work with the `first` sandbox, start the others, keep all alive, end them."""
-        keeper = Keeper(self._work, self.fleet, self._launcher, self._folder, self._size)
+        keeper = Keeper(self._work, self.fleet, self._launcher, self._folder, self._size, self._odd)
         sandboxes = [first, *[None] * (self._size.sandboxes - 1)]
         tasks = [asyncio.create_task(keeper.keep(sandbox)) for sandbox in sandboxes]
+        tasks.append(asyncio.create_task(self._odd.compare()))
         try:
             yield
         finally:
@@ -57,35 +79,45 @@ class Pool:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._work.fail_waiting("the service is stopping")
 
-    async def execute(self, programs: Sequence[Program], limits: Limits) -> AsyncGenerator[Result]:
+    async def execute(
+        self, programs: Sequence[Program], limits: Limits, mode: str = ""
+    ) -> AsyncGenerator[Result]:
         """Run every program on each of its inputs; yield each result as it finishes.
 
         Leaving the iteration early ends what still runs.
 
+        Args:
+            programs: What to run.
+            limits: On each run.
+            mode: One of `modes`; empty is the best.
+
         Raises:
-            InvalidRequestError: A size or limit is out of range.
+            InvalidRequestError: A size or limit is out of range, or the mode is not offered.
             OverloadedError: The queue has no room for all of it; nothing was run.
             UnavailableError: No sandbox works; nothing was run.
         """
         check(programs, limits)
+        wanted = check_mode(mode, self.modes)
         call = Call()
         self._admit(call, programs)
-        async with aclosing(self._results(call, self._submit(call, programs, limits))) as results:
+        submitting = self._submit(call, programs, limits, wanted)
+        async with aclosing(self._results(call, submitting)) as results:
             async for result in results:
                 yield result
 
     async def stream(
-        self, programs: AsyncIterator[tuple[Program, Limits]]
+        self, programs: AsyncIterator[tuple[Program, Limits, str]]
     ) -> AsyncGenerator[Result]:
-        """The same for programs that trickle in."""
+        """The same for programs that trickle in, each with its mode."""
         call = Call()
 
         async def submit() -> None:
             number = 0
-            async for program, limits in programs:
+            async for program, limits, mode in programs:
                 check([program], limits)
+                wanted = check_mode(mode, self.modes)
                 self._admit(call, [program])
-                await self._submit(call, [program], limits, number=number)
+                await self._submit(call, [program], limits, wanted, number=number)
                 number += 1
 
         async with aclosing(self._results(call, submit())) as results:
@@ -123,7 +155,13 @@ class Pool:
             call.abandon()
 
     async def _submit(
-        self, call: Call, programs: Sequence[Program], limits: Limits, *, number: int = 0
+        self,
+        call: Call,
+        programs: Sequence[Program],
+        limits: Limits,
+        mode: Mode,
+        *,
+        number: int = 0,
     ) -> None:
         """Turn admitted runs into jobs, no faster than their results are taken."""
         runs = [
@@ -140,8 +178,19 @@ class Pool:
                 same = Determinism.YES if program.check_determinism else Determinism.UNKNOWN
                 call.finished.put_nowait((run, Finished(order, same)))
             else:
-                await self._work.put(Job(call, run, order, program.check_determinism))
+                self._begin(Job(call, run, order, program.check_determinism, mode))
             call.reserved -= 1
+
+    def _begin(self, job: Job) -> None:
+        """Queue a job whose result is not known already."""
+        job.cache_key = key_of(job.order, self._image_digest)
+        if (known := self._cache.get(job.cache_key)) is not None:
+            self._work.pending -= 1
+            job.call.finished.put_nowait((job.run, known))
+            return
+        if self._odd.distrusted or not _may_reset(job.order):
+            job.mode = Mode.STRICT
+        self._work.put(job)
 
     def _admit(self, call: Call, programs: Sequence[Program]) -> None:
         """Reserve room in the queue for all of it, or for nothing."""
@@ -177,5 +226,11 @@ class Pool:
             peak_memory_bytes=outcome.peak_memory_bytes,
             determinism=finished.determinism,
             isolation=self._launcher.isolation,
+            mode=outcome.mode,
             image_digest=self._image_digest,
+            cached=finished.cached,
         )
+
+
+def _may_reset(order: RunOrder) -> bool:
+    return order.cpu_s >= RESET_CPU_S_MIN

@@ -12,6 +12,7 @@ from zeroloop.core.execution import (
     PROGRAMS_MAX,
     SOURCE_BYTES_MAX,
     Limits,
+    Mode,
     Program,
 )
 from zeroloop.core.literals import LiteralError, parse_arguments
@@ -49,6 +50,20 @@ def check(programs: Sequence[Program], limits: Limits) -> None:
     if violations:
         text = "; ".join(f"{v.field}: {v.problem}" for v in violations)
         raise InvalidRequestError(text, violations)
+
+
+def check_mode(mode: str, offered: Sequence[Mode]) -> Mode:
+    """The mode to run in; the best one if none is named.
+
+    Raises:
+        InvalidRequestError: It is not offered here.
+    """
+    if not mode:
+        return offered[0]
+    if mode not in offered:
+        problem = f"offered here are {', '.join(offered)}, got {mode[:40]!r}"
+        raise InvalidRequestError(f"mode: {problem}", [Violation("mode", problem)])
+    return Mode(mode)
 
 
 def _limit_violations(limits: Limits) -> list[Violation]:

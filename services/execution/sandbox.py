@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import shutil
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from services.execution.frames import (
@@ -15,12 +16,15 @@ from services.execution.frames import (
     NotStarted,
     OverCpu,
     Ready,
+    ResetImpossible,
     RunOrder,
+    TakesLong,
+    WorkersReady,
     decode_reply,
     encode_kill,
     encode_run,
 )
-from services.execution.isolation.launch import Launched, Launcher
+from services.execution.isolation.launch import SEEDS, Launched, Launcher
 from services.execution.meter import HostMeter, Sample, spent_at_most_s
 
 READY_S = 20.0
@@ -46,25 +50,39 @@ class SandboxLostError(Exception):
     """The sandbox is gone, and the run with it."""
 
 
+class ResetImpossibleError(Exception):
+    """Mode `reset` does not work in this sandbox; says why."""
+
+
 class RunNotStartedError(Exception):
     """The run failed before its program began; the sandbox is well."""
+
+
+End = Done | SandboxLostError | RunNotStartedError
+"""What may become of a run."""
 
 
 class _Flight:
     """A run that is under way."""
 
-    def __init__(self, order: RunOrder, slot: int, started_s: float) -> None:
+    def __init__(
+        self, order: RunOrder, slot: int | None, started_s: float, land: Callable[[End], None]
+    ) -> None:
         self.order = order
         self.slot = slot
+        """In `strict`, of the child."""
+
         self.started_s = started_s
-        self.done: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+        """In `reset`, when it was asked for, until it is seen to take long."""
+
+        self.land = land
         self.baseline = Sample()
         self.used_before_s: float | None = None
         """What counts as used before the baseline was taken; None if there is none yet."""
 
 
 class Sandbox:
-    """Runs at most `workers` programs at once. Use `start`, then `run`, then `close`."""
+    """Runs programs in either mode. Use `start`, then `run` and `submit`, then `close`."""
 
     def __init__(self, launcher: Launcher, launched: Launched, workers: int) -> None:
         self._launcher = launcher
@@ -72,14 +90,24 @@ class Sandbox:
         self._free = deque(range(workers))
         self._flights: dict[int, _Flight] = {}
         self._run_ids = itertools.count(1)
+        self._orders: list[bytes] = []
+        self._ordered = asyncio.Event()
         self._ready = asyncio.Event()
+        self._awaited = {Ready} | ({WorkersReady} if launcher.resets else set())
+        self._interpreters_ready = 0
+        self._reset_impossible = ""
+        self._quiet_until_s = 0.0
+        """Something must be heard of the runs in `reset` by then."""
+
         self._stderr = b""
         self._meter = HostMeter()
         self._loop = asyncio.get_running_loop()
         self._judges: set[asyncio.Task[None]] = set()
-        self._tasks = [asyncio.create_task(task) for task in (self._read(), self._drain())]
+        duties = (self._read(), self._write(), self._drain(), self._mind_silence())
+        self._tasks = [asyncio.create_task(duty) for duty in duties]
         self.lost = asyncio.Event()
         self.runs = 0
+        """Of mode `strict`; a worker of `reset` counts its own."""
 
     @classmethod
     async def start(
@@ -89,6 +117,7 @@ class Sandbox:
 
         Raises:
             SandboxLostError: It ended or was not ready in time; says what it wrote.
+            ResetImpossibleError: It works, but not in the mode `reset` that it was to offer.
         """
         name = f"zeroloop-{next(_ids)}"
         home = folder / name
@@ -113,6 +142,11 @@ class Sandbox:
         return self._launched.process.pid
 
     @property
+    def resets(self) -> bool:
+        """Whether it offers mode `reset`."""
+        return self._launcher.resets
+
+    @property
     def in_flight(self) -> int:
         return len(self._flights)
 
@@ -121,7 +155,7 @@ class Sandbox:
         return self._meter.memory_bytes(self.pid)
 
     async def run(self, order: RunOrder, seed: int) -> Done:
-        """Run one program; there must be a free worker. Cancelling kills the program.
+        """Run one program in `strict`, `workers` of them at once. Cancelling kills the program.
 
         Raises:
             SandboxLostError: The sandbox is gone.
@@ -130,14 +164,16 @@ class Sandbox:
         if self.lost.is_set():
             raise SandboxLostError(self._why())
         run_id = next(self._run_ids)
-        flight = _Flight(order, self._free.popleft(), self._loop.time())
+        ended: asyncio.Future[Done] = self._loop.create_future()
+        slot = self._free.popleft()
+        flight = _Flight(order, slot, self._loop.time(), lambda end: _settle(ended, end))
         self._flights[run_id] = flight
         self.runs += 1
         watch = self._watch_later(run_id, flight)
         try:
-            await self._send(encode_run(run_id, seed, flight.slot, order))
+            await self._send(encode_run(run_id, seed, slot, order))
             async with asyncio.timeout(order.wall_s + OVERDUE_S):
-                return await asyncio.shield(flight.done)
+                return await asyncio.shield(ended)
         except TimeoutError:
             self._lose()
             raise SandboxLostError("a run is overdue") from None
@@ -145,10 +181,28 @@ class Sandbox:
             with contextlib.suppress(SandboxLostError):
                 await self._send(encode_kill(run_id, How.CANCELLED))
             # Its worker is free only once it has ended.
-            await asyncio.wait((flight.done,), timeout=OVERDUE_S)
+            await asyncio.wait((ended,), timeout=OVERDUE_S)
             raise
         finally:
             watch.cancel()
+
+    def submit(self, order: RunOrder, seed: int, land: Callable[[End], None]) -> int:
+        """Order a run in mode `reset`; returns its number. `land` is called with how it ended.
+
+        The run waits in the sandbox for a worker.
+        """
+        run_id = next(self._run_ids)
+        self._flights[run_id] = _Flight(order, None, self._loop.time(), land)
+        self._heard_in_time(order.wall_s)
+        self._orders.append(encode_run(run_id, seed, 0, order, reset=True))
+        self._ordered.set()
+        return run_id
+
+    def call_off(self, run_id: int) -> None:
+        """End a run of mode `reset`, which lands as cancelled unless it has just ended."""
+        if run_id in self._flights:
+            self._orders.append(encode_kill(run_id, How.CANCELLED))
+            self._ordered.set()
 
     async def close(self) -> None:
         """End the sandbox and everything in it."""
@@ -169,10 +223,40 @@ class Sandbox:
         if not self._ready.is_set():
             await asyncio.sleep(0.05)  # for what it has to say
             raise SandboxLostError(self._why())
+        if self._reset_impossible:
+            raise ResetImpossibleError(self._reset_impossible)
+
+    def _heard_in_time(self, wall_s: float) -> None:
+        """Somebody is at work: within the longest limit of a run something will be heard."""
+        soon_s = self._loop.time() + wall_s + OVERDUE_S
+        self._quiet_until_s = max(self._quiet_until_s, soon_s)
+
+    async def _mind_silence(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            if self._loop.time() < self._quiet_until_s:
+                continue
+            if any(flight.slot is None for flight in self._flights.values()):
+                self._stderr += b"; runs are overdue"
+                self._lose()
+
+    async def _write(self) -> None:
+        """Send what was submitted, many at a time."""
+        while True:
+            await self._ordered.wait()
+            self._ordered.clear()
+            orders = b"".join(self._orders)
+            self._orders.clear()
+            try:
+                await self._send(orders)
+            except SandboxLostError:
+                self._lose()  # also what was submitted since
 
     async def _send(self, frame: bytes) -> None:
         stdin = self._launched.process.stdin
         assert stdin is not None
+        if self.lost.is_set():
+            raise SandboxLostError(self._why())
         try:
             stdin.write(frame)
             await stdin.drain()
@@ -198,21 +282,43 @@ class Sandbox:
 
     def _handle(self, payload: bytes) -> None:
         match decode_reply(payload):
-            case Ready():
-                self._ready.set()
+            case Ready() | WorkersReady() | ResetImpossible() as reply:
+                self._get_ready(reply)
+            case TakesLong(run_id=run_id, elapsed_s=elapsed_s):
+                self._watch(run_id, elapsed_s)
             case OverCpu(run_id=run_id):
                 self._judges.add(judge := asyncio.create_task(self._judge_cpu(run_id)))
                 judge.add_done_callback(self._judges.discard)
             case NotStarted(run_id=run_id, reason=reason):
                 if flight := self._land(run_id):
-                    _settle(flight.done, RunNotStartedError(reason))
+                    flight.land(RunNotStartedError(reason))
             case Done() as done:
                 if flight := self._land(done.run_id):
-                    _settle(flight.done, done)
+                    if flight.slot is None:
+                        self._heard_in_time(flight.order.wall_s)
+                    flight.land(done)
+
+    def _get_ready(self, reply: Ready | WorkersReady | ResetImpossible) -> None:
+        """Ready is who takes work in all modes, under each hash seed."""
+        match reply:
+            case Ready():
+                self._awaited.discard(Ready)
+            case WorkersReady():
+                self._interpreters_ready += 1
+                if self._interpreters_ready == len(SEEDS):
+                    self._awaited.discard(WorkersReady)
+            case ResetImpossible(reason=reason):
+                self._awaited.discard(WorkersReady)
+                self._reset_impossible = reason
+                if self._ready.is_set():  # it has worked until now
+                    self._stderr += f"; {reason}".encode()
+                    self._lose()
+        if not self._awaited:
+            self._ready.set()
 
     def _land(self, run_id: int) -> _Flight | None:
         flight = self._flights.pop(run_id, None)
-        if flight is not None:
+        if flight is not None and flight.slot is not None:
             self._free.append(flight.slot)
         return flight
 
@@ -223,11 +329,10 @@ class Sandbox:
             self._stderr = (self._stderr + data)[-STDERR_BYTES:]
 
     def _lose(self) -> None:
-        if not self.lost.is_set():
-            self.lost.set()
+        self.lost.set()
         for run_id in list(self._flights):
             if flight := self._land(run_id):
-                _settle(flight.done, SandboxLostError(self._why()))
+                flight.land(SandboxLostError(self._why()))
 
     def _why(self) -> str:
         said = "; ".join(self._stderr.decode(errors="replace").split("\n")).strip("; ")
@@ -239,6 +344,14 @@ class Sandbox:
         if flight.order.cpu_s < BASELINE_AT_ONCE_S:
             self._take_baseline(run_id)
         return self._loop.call_later(BASELINE_S, self._take_baseline, run_id)
+
+    def _watch(self, run_id: int, elapsed_s: float) -> None:
+        """All that a run of mode `reset` may have used before counts as used."""
+        flight = self._flights.get(run_id)
+        if flight is not None:
+            flight.started_s = self._loop.time() - elapsed_s
+            if self._launcher.watched:
+                self._count_from_now(flight, elapsed_s)
 
     def _take_baseline(self, run_id: int) -> None:
         flight = self._flights.get(run_id)
@@ -277,7 +390,7 @@ class Sandbox:
         return (flight.used_before_s + since_s) / slowdown
 
 
-def _settle(future: asyncio.Future[Done], result: Done | Exception) -> None:
+def _settle(future: asyncio.Future[Done], result: End) -> None:
     if future.done():
         return
     if isinstance(result, Exception):

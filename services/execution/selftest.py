@@ -1,14 +1,16 @@
 """Proof that every limit bites, before the first program of a caller runs."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from services.execution.frames import Done, How, RunOrder
 from services.execution.isolation.launch import SEEDS
 from services.execution.isolation.pod import GVISOR_KERNEL
 from services.execution.outcome import Outcome, compare, outcome_of
 from services.execution.requests import order_of
-from services.execution.sandbox import RunNotStartedError, Sandbox
+from services.execution.sandbox import End, RunNotStartedError, Sandbox
 from zeroloop.core.execution import Determinism, Isolation, Limits
 from zeroloop.core.tasks import RunStatus
 from zeroloop.errors import UnavailableError
@@ -32,6 +34,14 @@ class Proof:
     body: str
     holds: Callable[[Outcome], bool]
     limits: Limits = _LIMITS
+    input_text: str = ""
+    lasting: bool = False
+    """It asks the kernel for what a memory put back would not undo: left to `strict`."""
+
+    @property
+    def source(self) -> str:
+        """A body that defines `f` itself is taken as it is."""
+        return self.body if "def f(" in self.body else f"def f():\n    {self.body}\n"
 
 
 def _status(status: RunStatus, detail: str = "") -> Callable[[Outcome], bool]:
@@ -71,7 +81,10 @@ PROOFS = [
     Proof("fork", "import os; os.fork()", _error("PermissionError")),
     Proof("socket", "import _socket; _socket.socket()", _error("PermissionError")),
     Proof("kill itself", "import os; os.kill(os.getpid(), 9)", _error("PermissionError")),
-    Proof("thread", "import _thread; _thread.start_new_thread(f, ())", _error("RuntimeError")),
+    Proof(
+        *("thread", "import _thread; _thread.start_new_thread(f, ())", _error("RuntimeError")),
+        lasting=True,
+    ),
     Proof("print 1 MiB", "print('x' * (1 << 20))", _truncated),
     Proof("return 1 MiB", "return 'x' * (1 << 20)", _status(RunStatus.TOOLARGE)),
     Proof(
@@ -89,43 +102,77 @@ _KERNEL = Proof(
 )
 
 
+_KNOWN = Proof("known", KNOWN_PROGRAM, lambda o: o.value == KNOWN_VALUE, input_text=KNOWN_INPUT)
+
+
 def _names(value: str) -> list[str]:
     return [name for name in value.strip("[]").replace("'", "").split(", ") if name]
 
 
+Runs = Callable[[Proof, int], Awaitable[Outcome]]
+"""Runs a proof under a hash seed."""
+
+
 async def prove(sandbox: Sandbox, *, isolation: Isolation, workers: int) -> None:
-    """Run every proof.
+    """Run every proof, in each mode that the sandbox offers.
 
     Raises:
         UnavailableError: Names each proof that failed, and what happened instead.
     """
     proofs = PROOFS + ([_KERNEL] if isolation is Isolation.GVISOR else [])
+    failures = await _failures(proofs, partial(_strict, sandbox), workers)
+    if sandbox.resets:
+        # Memory limits below those of the waiting workers cost one each: few at a time.
+        failures += [f"reset: {f}" for f in await _failures(proofs, partial(_reset, sandbox), 1)]
+    if failures:
+        raise UnavailableError(f"self-test failed: {'; '.join(failures)}")
+
+
+async def _failures(proofs: Sequence[Proof], run: Runs, at_once: int) -> list[str]:
     waiting = iter(proofs)
     failures: list[str] = []
 
     async def work() -> None:
         for proof in waiting:
-            outcome = await _run(sandbox, f"def f():\n    {proof.body}\n", "", proof.limits)
+            outcome = await run(proof, SEEDS[0])
             if not proof.holds(outcome):
                 failures.append(f"{proof.name} gave {_words(outcome)}")
 
-    await asyncio.gather(*(work() for _ in range(workers)))
-    known = [await _run(sandbox, KNOWN_PROGRAM, KNOWN_INPUT, _LIMITS, seed) for seed in SEEDS]
-    if known[0].value != KNOWN_VALUE or compare(*known) is not Determinism.YES:
+    await asyncio.gather(*(work() for _ in range(at_once)))
+    known = [await run(_KNOWN, seed) for seed in SEEDS]
+    if not _KNOWN.holds(known[0]) or compare(*known) is not Determinism.YES:
         failures.append(f"known program gave {' and '.join(map(_words, known))}")
-    if failures:
-        raise UnavailableError(f"self-test failed: {'; '.join(failures)}")
+    return failures
 
 
-async def _run(
-    sandbox: Sandbox, source: str, text: str, limits: Limits, seed: int = SEEDS[0]
-) -> Outcome:
-    order = order_of(source, text, limits)
-    assert not isinstance(order, Outcome)
+async def _strict(sandbox: Sandbox, proof: Proof, seed: int) -> Outcome:
+    order = _order(proof)
     try:
-        done = await sandbox.run(order, seed)
+        return _outcome(order, await sandbox.run(order, seed))
     except RunNotStartedError as error:
         raise UnavailableError(f"self-test failed: {error}") from error
+
+
+async def _reset(sandbox: Sandbox, proof: Proof, seed: int) -> Outcome:
+    """In `reset`; what that would leave to `strict` is proven there."""
+    order = _order(proof)
+    landed: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+    sandbox.submit(order, seed, landed.set_result)
+    end = await landed
+    if not isinstance(end, Done):
+        raise UnavailableError(f"self-test failed: {end}") from end
+    if end.how is How.UNSURE and proof.lasting:
+        return _outcome(order, await sandbox.run(order, seed))
+    return _outcome(order, end)
+
+
+def _order(proof: Proof) -> RunOrder:
+    order = order_of(proof.source, proof.input_text, proof.limits)
+    assert isinstance(order, RunOrder)
+    return order
+
+
+def _outcome(order: RunOrder, done: Done) -> Outcome:
     return outcome_of(done, value_bytes=order.value_bytes, stdout_bytes=order.stdout_bytes)
 
 

@@ -17,12 +17,16 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class Runner(Protocol):
     """Runs programs: a `Pool`, one that measures another, or a fake."""
 
-    def execute(self, programs: Sequence[Program], limits: Limits) -> AsyncGenerator[Result]:
+    def execute(
+        self, programs: Sequence[Program], limits: Limits, mode: str = ""
+    ) -> AsyncGenerator[Result]:
         """Run every program on each of its inputs; yield each result as it finishes."""
         ...
 
-    def stream(self, programs: AsyncIterator[tuple[Program, Limits]]) -> AsyncGenerator[Result]:
-        """The same for programs that trickle in."""
+    def stream(
+        self, programs: AsyncIterator[tuple[Program, Limits, str]]
+    ) -> AsyncGenerator[Result]:
+        """The same for programs that trickle in, each with its mode."""
         ...
 
 
@@ -38,17 +42,17 @@ class ExecutionServicer(stubs.ExecutionServiceServicer):
     ) -> AsyncIterator[pb.ExecuteResponse]:
         programs = [wire.program_from_pb(program) for program in request.programs]
         limits = wire.limits_from_pb(request.limits, self._capabilities.default_limits)
-        async with aclosing(self._runner.execute(programs, limits)) as results:
+        async with aclosing(self._runner.execute(programs, limits, request.mode)) as results:
             async for result in results:
                 yield pb.ExecuteResponse(result=wire.result_to_pb(result))
 
     async def ExecuteStream(
         self, request_iterator: AsyncIterator[pb.ExecuteStreamRequest], context: Context
     ) -> AsyncIterator[pb.ExecuteStreamResponse]:
-        async def programs() -> AsyncIterator[tuple[Program, Limits]]:
+        async def programs() -> AsyncIterator[tuple[Program, Limits, str]]:
             async for request in request_iterator:
                 limits = wire.limits_from_pb(request.limits, self._capabilities.default_limits)
-                yield wire.program_from_pb(request.program), limits
+                yield wire.program_from_pb(request.program), limits, request.mode
 
         async with aclosing(self._runner.stream(programs())) as results:
             async for result in results:

@@ -34,6 +34,14 @@ class ExecutionSettings(ServiceSettings):
     scratch_dir: Path | None = None
     """Where running sandboxes keep their bundles; unset: below the system's temporary folder."""
 
+    mode: Literal["auto", "reset", "strict"] = "auto"
+    """`strict` forks a child for each run. `reset` puts an interpreter's memory back instead, which
+    is many times faster; what is odd there is run again in `strict`. `auto` is `reset` where it
+    works (x86-64), and says if it does not."""
+
+    cache_mib: int = Field(default=64, ge=0, le=65_536)
+    """Memory for results of programs that two interpreters agreed on; 0 keeps none."""
+
     preload: tuple[str, ...] = ()
     """Modules of the standard library that every program finds imported already. Each makes
     every run dearer: a child copies what its parent has written."""
@@ -48,7 +56,7 @@ class ExecutionSettings(ServiceSettings):
     """Runs that may wait; who brings more gets RESOURCE_EXHAUSTED. A call has at most 4,096."""
 
     recycle_runs: int = Field(default=10_000, ge=1)
-    """Runs after which a sandbox is replaced by a new one."""
+    """Runs in `strict` after which a sandbox is replaced by a new one."""
 
     recycle_growth: float = Field(default=0.1, gt=0)
     """Share by which a sandbox's memory may grow before it is replaced."""

@@ -6,11 +6,11 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from services.execution.frames import RunOrder
 from services.execution.outcome import Outcome, not_executed
-from zeroloop.core.execution import Determinism
+from zeroloop.core.execution import Determinism, Mode
 from zeroloop.core.tasks import RunStatus
 
 SUSPECTS_MAX = 4096
@@ -26,6 +26,15 @@ class Finished:
 
     outcome: Outcome
     determinism: Determinism
+    cached: bool = False
+
+
+class Cancellable(Protocol):
+    """Something under way."""
+
+    def cancel(self) -> object:
+        """End it early, some time soon."""
+        ...
 
 
 class RunName(NamedTuple):
@@ -53,7 +62,7 @@ class Call:
         """Of the last job queued; see `Work`."""
 
         self.abandoned = False
-        self.running: set[asyncio.Task[Finished]] = set()
+        self.running: set[Cancellable] = set()
 
     async def room_for(self, runs_max: int) -> None:
         """Wait until fewer runs are unfinished; give others a turn in any case."""
@@ -70,11 +79,11 @@ class Call:
     def abandon(self) -> None:
         """Nobody waits any more: end what runs, and let what waits be dropped."""
         self.abandoned = True
-        for task in self.running:
-            task.cancel()
+        for run in list(self.running):
+            run.cancel()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
     """One run of one program on one input, and perhaps its twin."""
 
@@ -82,6 +91,12 @@ class Job:
     run: RunName
     order: RunOrder
     paired: bool
+    mode: Mode = Mode.STRICT
+    """In which it is to run next."""
+
+    cache_key: bytes = b""
+    """Under which the result may be kept; empty: under none."""
+
     first: Outcome | None = None
     """Set once the first half of a pair is done."""
 
@@ -89,19 +104,47 @@ class Job:
     """Sandboxes that were lost with it."""
 
 
+class Lane:
+    """Jobs for one mode, by turn."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Job]] = []
+        self._order = itertools.count()
+        self._filled = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def push(self, turn: float, job: Job) -> None:
+        heapq.heappush(self._heap, (turn, next(self._order), job))
+        self._filled.set()
+
+    def pop(self) -> tuple[float, Job]:
+        turn, _, job = heapq.heappop(self._heap)
+        return turn, job
+
+    async def filled(self) -> None:
+        """Wait until there is a job."""
+        while not self._heap:
+            self._filled.clear()
+            await self._filled.wait()
+
+
 class Work:
     """Jobs in the order in which workers take them, and the way back for their results.
 
     Each call's jobs get turns one after the other, beginning at the present turn, so that a call
     of one program does not wait behind a call of thousands. Programs that have timed out before
-    come late: they block a worker each.
+    block a worker each: they come late, and in `strict`, whose workers have little else to do.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._heap: list[tuple[float, int, Job]] = []
-        self._order = itertools.count()
+    def __init__(
+        self, clock: Callable[[], float], keep: Callable[[bytes, Finished], None] | None = None
+    ) -> None:
+        """`keep` is given each result that may be of use again, with its key."""
+        self._keep = keep
+        self._lanes = {mode: Lane() for mode in Mode}
         self._turn = 0.0
-        self._arrived = asyncio.Condition()
         self._suspects: OrderedDict[bytes, None] = OrderedDict()
         self._clock = clock
         self.pending = 0
@@ -110,34 +153,46 @@ class Work:
         self.finished_s = clock()
         """When a program last ran to its end."""
 
-    async def put(self, job: Job) -> None:
+    def put(self, job: Job) -> None:
         """Queue a new job, which is pending already."""
         job.call.turn = max(job.call.turn, self._turn) + 1
-        late = SUSPECT_TURNS if job.order.source in self._suspects else 0
-        await self._push(job, job.call.turn + late)
+        late = 0
+        if job.order.source in self._suspects:
+            late = SUSPECT_TURNS
+            job.mode = Mode.STRICT
+        self._lanes[job.mode].push(job.call.turn + late, job)
 
-    async def put_back(self, job: Job) -> None:
+    def put_back(self, job: Job) -> None:
         """Queue a job again whose turn has come before."""
-        await self._push(job, 0.0)
+        self._lanes[job.mode].push(0.0, job)
 
-    async def _push(self, job: Job, turn: float) -> None:
-        async with self._arrived:
-            heapq.heappush(self._heap, (turn, next(self._order), job))
-            self._arrived.notify()
+    def waiting(self, mode: Mode) -> int:
+        """How many jobs nobody has taken."""
+        return len(self._lanes[mode])
 
-    async def get(self) -> Job:
+    async def get(self, mode: Mode = Mode.STRICT) -> Job:
         """Wait for a job and take it."""
-        async with self._arrived:
-            while not self._heap:
-                try:
-                    await self._arrived.wait()
-                except asyncio.CancelledError:
-                    self._arrived.notify()  # the call may have been for us
-                    raise
-            turn, _, job = heapq.heappop(self._heap)
-            if turn <= job.call.turn:  # a suspect's turn says nothing about the others'
-                self._turn = max(self._turn, turn)
-            return job
+        await self._lanes[mode].filled()
+        return self._take(mode)
+
+    async def get_some(self, mode: Mode, jobs_max: int) -> list[Job]:
+        """Wait for a job, and take as many as there are then."""
+        await self._lanes[mode].filled()
+        return [self._take(mode) for _ in range(min(jobs_max, len(self._lanes[mode])))]
+
+    def _take(self, mode: Mode) -> Job:
+        turn, job = self._lanes[mode].pop()
+        if turn <= job.call.turn:  # a suspect's turn says nothing about the others'
+            self._turn = max(self._turn, turn)
+        return job
+
+    def make_all_strict(self) -> None:
+        """Let nothing that waits run in `reset`."""
+        lane = self._lanes[Mode.RESET]
+        while lane:
+            turn, job = lane.pop()
+            job.mode = Mode.STRICT
+            self._lanes[Mode.STRICT].push(turn, job)
 
     def finish(self, job: Job, finished: Finished) -> None:
         """Hand a result to its call."""
@@ -146,6 +201,8 @@ class Work:
             self.finished_s = self._clock()
         if finished.outcome.status is RunStatus.TIMEOUT:
             self._suspect(job.order.source)
+        if self._keep is not None and job.cache_key:
+            self._keep(job.cache_key, finished)
         job.call.finished.put_nowait((job.run, finished))
 
     def fail(self, job: Job, reason: str) -> None:
@@ -159,10 +216,9 @@ class Work:
 
     def fail_waiting(self, reason: str) -> None:
         """Give every waiting job back as not executed."""
-        waiting = [job for *_, job in self._heap]
-        self._heap.clear()
-        for job in waiting:
-            self.fail(job, reason)
+        for lane in self._lanes.values():
+            while lane:
+                self.fail(lane.pop()[1], reason)
 
     def _suspect(self, source: bytes) -> None:
         self._suspects[source] = None

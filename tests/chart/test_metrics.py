@@ -200,6 +200,7 @@ def check(query: queries.Query) -> None:
         *(("component", component) for component in METERED),
         *(("job", component) for component in METERED),
         *(("status", status.value) for status in RunStatus),
+        ("agrees", "no"),
         ("gen_ai_token_type", "output"),
         *(("zeroloop_reward_kind", role) for role in ("proposer", "solver")),
     }

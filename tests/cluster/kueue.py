@@ -21,7 +21,7 @@ KINDS = [
     f"{plural}.{GROUP}"
     for plural in ("workloads", "localqueues", "clusterqueues", "resourceflavors")
 ]
-LIMIT = "--timeout=60s"
+LIMIT = "--timeout=240s"
 PLENTY = {"cpu": "10k", "memory": "10Ti", "ephemeral-storage": "10Ti"}
 
 _METRICS = "/etc/kueue/metrics/certs"

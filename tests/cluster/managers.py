@@ -176,7 +176,7 @@ def kinds(cluster: Cluster, folder: Path, wait_for: Sequence[str]) -> Generator[
             until_established(cluster, kind)
         yield
     finally:
-        cluster.kubectl("delete", "--ignore-not-found", "--timeout=60s", *named)
+        cluster.kubectl("delete", "--ignore-not-found", "--timeout=240s", *named)
 
 
 def until_established(cluster: Cluster, kind: str) -> None:

@@ -88,7 +88,8 @@ async def proxied(
     """A mirror of the namespace that sees the API server through a proxy, and is impatient."""
     monkeypatch.setattr(cluster_api, "WATCH_SILENCE_S", 2.0)
     monkeypatch.setattr(cluster_api, "CALL_S", 2.0)
-    cluster.kubectl("apply", "--server-side", "-f", str(CRD))
+    # A chart that another test installed may have made it.
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
     cluster.kubectl("wait", "--for=condition=Established", "crd/selfplayruns.zeroloop.dev")
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     document = yaml.safe_load(cluster.kubeconfig.read_text())

@@ -38,9 +38,9 @@ def opened(scratch: Path, **settings: Any) -> AbstractAsyncContextManager[Backen
     return open_backend(ExecutionSettings(**(defaults | settings)), cache_folder(None, os.environ))
 
 
-@pytest.fixture
-async def backend(scratch: Path) -> AsyncIterator[Backend]:
-    async with opened(scratch) as backend:
+@pytest.fixture(params=["strict", "reset"])
+async def backend(scratch: Path, request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
+    async with opened(scratch, mode=request.param) as backend:
         yield backend
 
 
@@ -91,7 +91,7 @@ async def test_it_says_what_isolates_programs(backend: Backend) -> None:
     assert result.value == repr(tuple(map(int, capabilities.python_version.split("."))))
     assert result.image_digest == capabilities.image_digest
     assert capabilities.image_digest.startswith("sha256:")
-    assert result.mode == "strict"
+    assert result.mode == capabilities.modes[0]
 
 
 async def test_arguments_arrive_as_they_were_written(pool: Pool) -> None:
@@ -275,7 +275,7 @@ async def test_a_run_that_costs_two_sandboxes_is_not_executed(scratch: Path) -> 
 
 
 async def test_sandboxes_are_replaced_after_their_share_of_runs(scratch: Path) -> None:
-    async with opened(scratch, recycle_runs=40) as backend:
+    async with opened(scratch, mode="strict", recycle_runs=40) as backend:
         results = await results_of(backend.pool, *[Program(SORT, ("[2, 1]",) * 50)] * 2)
 
         assert Counter(result.value for result in results) == {"[1, 2]": 100}
@@ -315,10 +315,10 @@ async def test_a_full_queue_turns_callers_away(scratch: Path) -> None:
 async def test_a_stream_gives_results_while_it_is_written(pool: Pool) -> None:
     answered = asyncio.Event()
 
-    async def programs() -> AsyncIterator[tuple[Program, Limits]]:
-        yield Program(SORT, ("[3, 1]",), "first"), Limits()
+    async def programs() -> AsyncIterator[tuple[Program, Limits, str]]:
+        yield Program(SORT, ("[3, 1]",), "first"), Limits(), ""
         await answered.wait()
-        yield Program(SORT, ("[4, 2]",), "second"), Limits()
+        yield Program(SORT, ("[4, 2]",), "second"), Limits(), ""
 
     seen: list[tuple[str, str]] = []
     async for result in pool.stream(programs()):
@@ -331,13 +331,13 @@ async def test_a_stream_gives_results_while_it_is_written(pool: Pool) -> None:
 async def test_throughput(scratch: Path) -> None:
     """Printed for the reader; the floor only catches a broken zygote, on any machine."""
     programs = [Program(SORT, ("[5, 3, 1, 2, 9, 8, 7]",) * 4)] * 64
-    for sandboxes in (1, 2):
-        async with opened(scratch, sandboxes=sandboxes) as backend:
+    for mode, sandboxes in ((mode, number) for mode in ("strict", "reset") for number in (1, 2)):
+        async with opened(scratch, mode=mode, sandboxes=sandboxes) as backend:
             await until(partial(working, backend.pool, sandboxes))
             started_s = time.monotonic()
             results = await results_of(backend.pool, *programs)
             rate = len(results) / (time.monotonic() - started_s)
-        print(f"\nstrict: {rate:.0f} runs/s with {sandboxes} sandboxes of 2 workers")
+        print(f"\n{mode}: {rate:.0f} runs/s with {sandboxes} sandboxes of 2 workers")
 
         assert Counter(result.value for result in results) == {"[1, 2, 3]": 256}
         assert rate > 5

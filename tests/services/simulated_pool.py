@@ -22,14 +22,16 @@ SERVICE = "zeroloop.execution.v1.ExecutionService"
 class SimulatedPool:
     """A `Runner`; remembers nothing."""
 
-    async def execute(self, programs: Sequence[Program], limits: Limits) -> AsyncGenerator[Result]:
+    async def execute(
+        self, programs: Sequence[Program], limits: Limits, mode: str = ""
+    ) -> AsyncGenerator[Result]:
         async for result in FakeExecutor().execute(programs, limits):
             yield result
 
     async def stream(
-        self, programs: AsyncIterator[tuple[Program, Limits]]
+        self, programs: AsyncIterator[tuple[Program, Limits, str]]
     ) -> AsyncGenerator[Result]:
-        async for program, limits in programs:
+        async for program, limits, _ in programs:
             async for result in self.execute([program], limits):
                 yield result
 

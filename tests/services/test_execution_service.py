@@ -75,7 +75,9 @@ class FakeRunner:
         self.hangs = False
         self.left = asyncio.Event()
 
-    async def execute(self, programs: Sequence[Program], limits: Limits) -> AsyncGenerator[Result]:
+    async def execute(
+        self, programs: Sequence[Program], limits: Limits, mode: str = ""
+    ) -> AsyncGenerator[Result]:
         self.calls += [(program, limits) for program in programs]
         try:
             for result in self.results:
@@ -88,9 +90,9 @@ class FakeRunner:
             self.left.set()
 
     async def stream(
-        self, programs: AsyncIterator[tuple[Program, Limits]]
+        self, programs: AsyncIterator[tuple[Program, Limits, str]]
     ) -> AsyncGenerator[Result]:
-        async for program, limits in programs:
+        async for program, limits, _ in programs:
             async with aclosing(self.execute([program], limits)) as results:
                 async for result in results:
                     yield result

@@ -34,6 +34,8 @@ RECURSION_MAX = 1000
 SETUP_FAILED = 70
 CPU_BACKSTOP_S = 2
 STDOUT = 1
+FRAMES_FEWER = 2
+"""Than a program has above itself in mode `reset`, one of `deeper` counted."""
 
 real_name = type.__dict__["__name__"].__get__
 
@@ -158,12 +160,17 @@ class Runner:
         gc.disable()  # a collection could run finalizers while the value is read
 
 
-def extension(path: str) -> "Any":
+def extension(path: str, name: str) -> "Any":
     """Load the extension at `path` without leaving its name behind."""
-    spec = _frozen_importlib.ModuleSpec("guard", None, origin=path)
+    spec = _frozen_importlib.ModuleSpec(name, None, origin=path)
     module = _imp.create_dynamic(spec)
-    sys.modules.pop("guard", None)
+    sys.modules.pop(name, None)
     return module
+
+
+def deeper(frames: int, call: "Callable[[Request], bytes]", request: "Request") -> bytes:
+    """Call from so many frames further down, so that recursion ends at one depth in all modes."""
+    return deeper(frames - 1, call, request) if frames else call(request)
 
 
 def quiet() -> None:
@@ -180,14 +187,18 @@ def without_typing(*_: object) -> object:
     return type("typing", (), {"Any": object})
 
 
-def prepare(here: str, uid: int, load: "Callable[..., dict[str, Any]]") -> "RunChild":
-    """Build all a child needs. Returns `run_child(request, write_fd)`, which never returns."""
+def make_runner(load: "Callable[..., dict[str, Any]]") -> Runner:
+    """What runs programs, with a canonical writer that they cannot import."""
     private = dict(vars(builtins))
     # The canonical writer imports `typing` for an annotation, which would double the zygote.
     private["__import__"] = without_typing
-    canonical = load("canonical.py", {"__name__": "canonical", "__builtins__": private})
-    runner = Runner(canonical)
-    enter = extension(here + "/guard.so").enter
+    return Runner(load("canonical.py", {"__name__": "canonical", "__builtins__": private}))
+
+
+def prepare(here: str, uid: int, load: "Callable[..., dict[str, Any]]") -> "RunChild":
+    """Build all a child needs. Returns `run_child(request, write_fd)`, which never returns."""
+    runner = make_runner(load)
+    enter = extension(here + "/guard.so", "guard").enter
     null_fd = posix.open("/dev/null", posix.O_RDWR)
     with open(here + "/filter.bpf", "rb") as file:
         rules = file.read()
@@ -196,7 +207,7 @@ def prepare(here: str, uid: int, load: "Callable[..., dict[str, Any]]") -> "RunC
         try:
             result_fd = lock_in(request, write_fd)
             gc.enable()
-            data = answer_or_no_memory(request)
+            data = deeper(FRAMES_FEWER, answer_or_no_memory, request)
             while data:
                 data = data[posix.write(result_fd, data) :]
         finally:

@@ -1,9 +1,7 @@
 /* Locks a forked child in, in one call between the fork and the program.
  *
  * An extension module and not ctypes: ctypes would stay in the memory of every
- * child, where a program could dig it out. The few names of CPython's stable ABI
- * are declared here, so that no Python headers are needed and one build serves
- * every CPython from 3.11 on.
+ * child, where a program could dig it out.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -17,32 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-typedef struct _object PyObject;
-typedef struct {
-  const char *name;
-  PyObject *(*call)(PyObject *, PyObject *);
-  int flags;
-  const char *doc;
-} PyMethodDef;
-typedef struct {
-  /* PyObject_HEAD, m_init, m_index, m_copy: zero but for the reference count. */
-  long head[2];
-  void *init;
-  long index;
-  void *copy;
-  const char *name;
-  const char *doc;
-  long size;
-  PyMethodDef *methods;
-  void *slots, *traverse, *clear, *free;
-} PyModuleDef;
-extern PyObject *PyModule_Create2(PyModuleDef *, int);
-extern PyObject *PyErr_SetFromErrno(PyObject *);
-extern PyObject *PyExc_OSError;
-extern PyObject *PyLong_FromLong(long);
-extern int PyArg_ParseTuple(PyObject *, const char *, ...);
-extern int PyBytes_AsStringAndSize(PyObject *, char **, long *);
-enum { METH_VARARGS = 1, PYTHON_ABI_VERSION = 3 };
+#include "abi.h"
 
 enum { RESULT_FD = 3, OPEN_FILES_MAX = 32 };
 

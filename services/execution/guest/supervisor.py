@@ -3,12 +3,14 @@
 It is trusted, single-threaded and lean: being also the zygote, every page it has written is
 copied for every child. So it imports next to nothing and never decides what a run was worth.
 
-Frames are a 4-byte little-endian length and that many bytes. Incoming: `R` run, `K` kill.
-Outgoing: `A` ready, `O` over its processor time, `D` done. The layouts are in
-`services/execution/frames.py`.
+Mode `reset` is not its own business: it has workers for that (`workers.py`).
+
+Frames are a 4-byte little-endian length and that many bytes. Incoming: `R` run in `strict`, `Q` run
+in `reset`, `K` kill. Outgoing: `A` ready, `O` over its processor time, `D` done; of `reset` also
+`W` ready, `V` not possible here, `N` takes long. The layouts are in `services/execution/frames.py`.
 """
 
-# ruff: noqa: S102, SLF001
+# ruff: noqa: S102, SLF001, TC004 (files here are run in one namespace, not imported)
 # pyright: reportPrivateUsage=false
 
 import builtins
@@ -23,12 +25,15 @@ if TYPE_CHECKING:  # `typing` would double the zygote
     from collections.abc import Callable
     from typing import Any, NoReturn
 
+    from services.execution.guest.area import Order
+    from services.execution.guest.wire import Frames, done, write_all
+    from services.execution.guest.workers import Workers
+
     RunChild = Callable[["Request", int], NoReturn]
 
 # By path, because nothing of the runner shall be importable by a program.
 SCRIPT = sys.argv[0]
 HERE = SCRIPT.rpartition("/")[0]
-FRAME_BYTES_MAX = 4 << 20
 READ_BYTES = 1 << 16
 ANSWER_OVERHEAD_BYTES = 8 << 10
 STDIN, STDOUT = 0, 1
@@ -48,37 +53,21 @@ class Settings:
         self.uid = int(values["uid"])
         self.own_clock = values["own_clock"] == "1"
         self.preload = [name for name in values["preload"].split(",") if name]
+        self.workers = int(values["workers"])
+        """Of mode `reset`; none if it is not offered."""
+
+        self.memory_bytes = int(values["memory_bytes"])
+        """Limit under which workers are made in advance."""
+
+        self.interpreter = 0 if self.peer_seed is not None else 1
         self.words = argv
-
-
-class Frames:
-    """Cuts a stream of bytes into frames."""
-
-    def __init__(self) -> None:
-        self.data = b""
-
-    def feed(self, data: bytes) -> list[bytes]:
-        self.data += data
-        frames: list[bytes] = []
-        while len(self.data) >= 4:
-            size = int.from_bytes(self.data[:4], "little")
-            if size > FRAME_BYTES_MAX:
-                raise SystemExit("frame too long")
-            if len(self.data) < 4 + size:
-                break
-            frames.append(self.data[4 : 4 + size])
-            self.data = self.data[4 + size :]
-        return frames
-
-
-def send(fd: int, payload: bytes) -> None:
-    data = len(payload).to_bytes(4, "little") + payload
-    while data:
-        data = data[posix.write(fd, data) :]
 
 
 class Request:
     """One run, as the host asked for it."""
+
+    order: "Order"
+    """Its form for a worker of mode `reset`."""
 
     def __init__(self, frame: bytes) -> None:
         def number(start: int, size: int) -> int:
@@ -148,18 +137,14 @@ class Child:
         signal = status & 0x7F
         how = self.killed_as or (b"S" if signal else b"E")
         code = signal or status >> 8
-        cpu_s = usage.ru_utime + usage.ru_stime
-        return b"".join(
-            (
-                b"D",
-                self.request.run_id.to_bytes(4, "little"),
-                how,
-                code.to_bytes(4, "little"),
-                int(cpu_s * 1e6).to_bytes(8, "little"),
-                int(wall_s * 1e6).to_bytes(8, "little"),
-                (usage.ru_maxrss * 1024).to_bytes(8, "little"),
-                b"".join(self.chunks),
-            )
+        return done(
+            self.request.run_id,
+            how,
+            code,
+            cpu_us=int((usage.ru_utime + usage.ru_stime) * 1e6),
+            wall_us=int(wall_s * 1e6),
+            peak_bytes=usage.ru_maxrss * 1024,
+            answer=b"".join(self.chunks),
         )
 
 
@@ -219,22 +204,49 @@ class Supervisor:
         self.settings = settings
         self.children: dict[int, Child] = {}
         self.host = Frames()
+        self.outgoing: list[bytes] = []
         self.poll = select.poll()
         self.poll.register(STDIN, select.POLLIN)
         self.peer: Peer | None = None
         if settings.peer_seed is not None:
             self.peer = Peer(settings, settings.peer_seed, self.poll)
-        # While the peer gets ready, so do we.
+        self.workers: Workers | None = None
+        if settings.workers:
+            self.workers = self.start_workers()
+        # While they get ready, so do we.
         child = load("child.py", {"__name__": "child", "__builtins__": dict(vars(builtins))})
         self.run_child: RunChild = child["prepare"](HERE, settings.uid, load)
 
+    def start_workers(self) -> "Workers":
+        """Fork the zygote of mode `reset` and take its side of the pipes."""
+        names: dict[str, Any] = {"__name__": "workers", "__builtins__": dict(vars(builtins))}
+        for file in ("wire.py", "area.py", "worker.py", "workers.py"):
+            load(file, names)
+
+        def zygote(given: list[int]) -> None:
+            for file in ("child.py", "zygote.py"):
+                load(file, names)
+            names["become_zygote"](HERE, load, given, self.settings.preload)
+
+        return names["Workers"](self.settings, self.poll, self.send, zygote)
+
+    def send(self, payload: bytes) -> None:
+        """Tell the host, at the end of this turn."""
+        self.outgoing.append(len(payload).to_bytes(4, "little") + payload)
+
     def serve(self) -> None:
         if self.peer is None:  # else its `A` is passed on, when both are ready
-            send(STDOUT, b"A")
+            self.send(b"A")
         while True:
+            if self.outgoing:
+                data = b"".join(self.outgoing)
+                self.outgoing.clear()
+                write_all(STDOUT, data)
             for fd, _ in self.poll.poll(self.timeout_ms()):
                 self.handle(fd)
             self.enforce()
+            if self.workers is not None:
+                self.workers.tick()
 
     def handle(self, fd: int) -> None:
         if fd == STDIN:
@@ -243,13 +255,16 @@ class Supervisor:
             self.read_peer(self.peer)
         elif self.peer is not None and fd == self.peer.write_fd:
             self.peer.write()
+        elif self.workers is not None and self.workers.handle(fd):
+            pass
         elif not self.children[fd].read():
             self.finish(fd)
 
     def timeout_ms(self) -> int | None:
-        if not self.children:
-            return None
-        soonest_s = min([child.next_check_s() for child in self.children.values()])
+        checks_s = [child.next_check_s() for child in self.children.values()]
+        soonest_s = min(checks_s, default=NEVER_S)
+        if self.workers is not None:
+            soonest_s = min(soonest_s, self.workers.next_tick_s())
         if soonest_s == NEVER_S:
             return None
         return max(0, int((soonest_s - time.monotonic()) * 1000) + 1)
@@ -261,17 +276,21 @@ class Supervisor:
         for frame in self.host.feed(data):
             if frame[:1] == b"K":
                 self.kill(frame)
-            elif self.peer is not None and Request(frame).seed != self.settings.seed:
+                continue
+            request = Request(frame)
+            if self.peer is not None and request.seed != self.settings.seed:
                 self.peer.send(frame)
+            elif frame[:1] == b"Q" and self.workers is not None:
+                self.workers.submit(request)
             else:
-                self.start(Request(frame))
+                self.start(request)
 
     def read_peer(self, peer: Peer) -> None:
         frames = peer.read()
         if frames is None:
             self.leave()
         for frame in frames or ():
-            send(STDOUT, frame)
+            self.send(frame)
 
     def leave(self) -> None:
         for child in self.children.values():
@@ -283,7 +302,9 @@ class Supervisor:
         ours = [child for child in self.children.values() if child.request.run_id == run_id]
         for child in ours:
             child.kill(frame[5:6])
-        if not ours and self.peer is not None:
+        if ours or (self.workers is not None and self.workers.kill(run_id, frame[5:6])):
+            return
+        if self.peer is not None:
             self.peer.send(frame)
 
     def start(self, request: Request) -> None:
@@ -294,7 +315,7 @@ class Supervisor:
         except OSError as error:
             posix.close(read_fd)
             posix.close(write_fd)
-            send(STDOUT, b"F" + request.run_id.to_bytes(4, "little") + str(error).encode())
+            self.send(b"F" + request.run_id.to_bytes(4, "little") + str(error).encode())
             return
         if pid == 0:
             # The child never returns.
@@ -305,7 +326,7 @@ class Supervisor:
 
     def finish(self, fd: int) -> None:
         self.poll.unregister(fd)
-        send(STDOUT, self.children.pop(fd).report())
+        self.send(self.children.pop(fd).report())
 
     def enforce(self) -> None:
         now_s = time.monotonic()
@@ -327,15 +348,19 @@ class Supervisor:
         else:
             # gVisor's clock runs on while the host keeps a runnable program waiting. The host
             # knows what was really spent, so it decides.
-            send(STDOUT, b"O" + child.request.run_id.to_bytes(4, "little"))
+            self.send(b"O" + child.request.run_id.to_bytes(4, "little"))
 
 
-def load(name: str, namespace: dict[str, object]) -> "dict[str, Any]":
+def load(name: str, namespace: "dict[str, Any]") -> "dict[str, Any]":
     """Run one of our files with a private copy of the builtins: programs may patch theirs."""
     path = HERE + "/" + name
     with open(path, "rb") as file:
         exec(compile(file.read(), path, "exec"), namespace)
     return namespace
+
+
+if not TYPE_CHECKING:
+    load("wire.py", globals())
 
 
 def main() -> None:

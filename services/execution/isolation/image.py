@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,14 +27,22 @@ GUEST = Path(__file__).parent.parent / "guest"
 RUNNER = "usr/lib/zeroloop"
 """Inside the image: not on Python's path, so that programs cannot import it."""
 
+PRIVATE_PROC = "private/proc"
+"""Below it: where the supervisor finds a procfs and no program does, for only root may enter."""
+
 PYTHON = "usr/bin/python3"
-LAYOUT = 2
+DRIVER = "driver.so"
+LAYOUT = 3
 """Raise it when the way images are made changes."""
 
 BUILD_S = 120.0
 UNUSED_S = 30 * 24 * 3600.0
 """Images are about 60 MB each, and every change of the runner makes a new one."""
 
+_BARE = [
+    "-fno-stack-protector", "-U_FORTIFY_SOURCE", "-fno-builtin", "-fcf-protection=none",
+    "-fno-sanitize=undefined",
+]  # fmt: skip
 _ZIG = [sys.executable, "-m", "ziglang"]
 """A C compiler that comes from PyPI."""
 
@@ -56,6 +65,11 @@ class Image:
     root: Path
     digest: str
     interpreter: Interpreter
+
+    @property
+    def resets(self) -> bool:
+        """Whether it has what mode `reset` needs."""
+        return (self.root / RUNNER / DRIVER).exists()
 
 
 def ensure_image(interpreter: Interpreter, cache: Path) -> Image:
@@ -108,6 +122,8 @@ def _runner_sources(interpreter: Interpreter) -> dict[str, bytes]:
     files = {path.name: path.read_bytes() for path in GUEST.iterdir() if path.is_file()}
     files["canonical.py"] = Path(canonical.__file__).read_bytes()
     files["filter.bpf"] = seccomp.level_1(interpreter.machine)
+    if interpreter.machine in seccomp.RESETTABLE:
+        files["reset.bpf"] = seccomp.level_2(interpreter.machine)
     return files
 
 
@@ -124,11 +140,15 @@ def _build(interpreter: Interpreter, folder: Path) -> None:
     _copy_library(interpreter.stdlib, library)
     _copy_extensions(interpreter, library / "lib-dynload", root / "usr/lib")
     runner = root / RUNNER
-    runner.mkdir()
+    (runner / PRIVATE_PROC).mkdir(parents=True)
+    (runner / PRIVATE_PROC).parent.chmod(0o700)
     for name, content in _runner_sources(interpreter).items():
         if name.endswith((".py", ".bpf")):
             (runner / name).write_bytes(content)
-    _compile_guard(runner / "guard.so")
+    _compile(["guard.c"], runner / "guard.so")
+    if interpreter.machine in seccomp.RESETTABLE:
+        # Neither libc's checks nor those of the compiler work while libc's memory is replaced.
+        _compile(["driver.c", "snapshot.c"], runner / DRIVER, _BARE)
     _precompile(root, library, interpreter)
     (folder / "digest").write_text(_digest(root))
 
@@ -167,14 +187,15 @@ def _copy_extensions(interpreter: Interpreter, target: Path, libraries: Path) ->
                 shutil.copy2(library, libraries)
 
 
-def _compile_guard(target: Path) -> None:
-    flags = ["-O2", "-shared", "-fPIC", "-Wl,-z,now", "-o", str(target), str(GUEST / "guard.c")]
+def _compile(sources: list[str], target: Path, more: Sequence[str] = ()) -> None:
+    files = [str(GUEST / name) for name in sources]
+    flags = ["-O2", "-shared", "-fPIC", "-Wl,-z,now", *more, "-o", str(target), *files]
     try:
         subprocess.run(
             [*_compiler(), *flags], check=True, capture_output=True, text=True, timeout=BUILD_S
         )
     except subprocess.CalledProcessError as error:
-        raise ConfigError(f"cannot compile {GUEST / 'guard.c'}: {error.stderr}") from error
+        raise ConfigError(f"cannot compile {', '.join(files)}: {error.stderr}") from error
 
 
 def _compiler() -> list[str]:

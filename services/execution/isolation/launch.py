@@ -73,6 +73,11 @@ class Launcher(Protocol):
     def image(self) -> Image: ...
 
     @property
+    def resets(self) -> bool:
+        """Whether sandboxes are to offer mode `reset`."""
+        ...
+
+    @property
     def watched(self) -> bool:
         """Whether the processor time of its runs is watched from the host."""
         ...
@@ -86,9 +91,24 @@ class Launcher(Protocol):
         ...
 
 
-def supervisor_arguments(
-    root: str, *, uid: int, own_clock: bool, preload: Sequence[str]
-) -> list[str]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inside:
+    """What a supervisor is told to offer."""
+
+    preload: Sequence[str] = ()
+    """Modules that every program finds imported."""
+
+    workers: int = 0
+    """Of mode `reset`, per interpreter; none without it."""
+
+    memory_bytes: int = 512 << 20
+    """Limit under which these are made in advance."""
+
+
+STRICT_ALONE = Inside()
+
+
+def supervisor_arguments(root: str, *, uid: int, own_clock: bool, inside: Inside) -> list[str]:
     """Python's command line for the supervisor, seen from inside `root`."""
     return [
         *_PYTHON_FLAGS,
@@ -97,7 +117,9 @@ def supervisor_arguments(
         f"peer_seed={SEEDS[1]}",
         f"uid={uid}",
         f"own_clock={int(own_clock)}",
-        f"preload={','.join(preload)}",
+        f"preload={','.join(inside.preload)}",
+        f"workers={inside.workers}",
+        f"memory_bytes={inside.memory_bytes}",
     ]
 
 
@@ -108,16 +130,17 @@ class GvisorLauncher:
     watched = True
 
     def __init__(
-        self, runsc: Runsc, image: Image, *, platform: str, preload: Sequence[str] = ()
+        self, runsc: Runsc, image: Image, *, platform: str, inside: Inside = STRICT_ALONE
     ) -> None:
         self._runsc = runsc
-        self._preload = preload
+        self._inside = inside
+        self.resets = inside.workers > 0
         self.image = image
         self.platform = platform
         self.runtime_version = runsc.version
 
     async def launch(self, name: str, folder: Path) -> Launched:
-        arguments = supervisor_arguments("", uid=WORKER_UID, own_clock=False, preload=self._preload)
+        arguments = supervisor_arguments("", uid=WORKER_UID, own_clock=False, inside=self._inside)
         write_bundle(folder, self.image, arguments=arguments, seed=SEEDS[0])
         state = folder / "state"
         state.mkdir(mode=0o700)
@@ -148,15 +171,16 @@ class PodLauncher:
     platform = "pod"
     watched = False
 
-    def __init__(self, image: Image, *, kernel_release: str, preload: Sequence[str] = ()) -> None:
-        self._preload = preload
+    def __init__(self, image: Image, *, kernel_release: str, inside: Inside = STRICT_ALONE) -> None:
+        self._inside = inside
+        self.resets = inside.workers > 0
         self._numbers = itertools.count()
         self.image = image
         self.runtime_version = kernel_release
 
     async def launch(self, name: str, folder: Path) -> Launched:
         first_id = FIRST_POD_ID + next(self._numbers) % SANDBOXES_APART * shut_in.IDS_EACH
-        arguments = supervisor_arguments("", uid=WORKER_UID, own_clock=False, preload=self._preload)
+        arguments = supervisor_arguments("", uid=WORKER_UID, own_clock=False, inside=self._inside)
         command = [
             *(sys.executable, "-I", "-S", shut_in.__file__),
             *(str(self.image.root), str(first_id), f"/{PYTHON}", *arguments),
@@ -187,8 +211,9 @@ class UnsafeLauncher:
     watched = False
     runtime_version = ""
 
-    def __init__(self, image: Image, *, preload: Sequence[str] = ()) -> None:
-        self._preload = preload
+    def __init__(self, image: Image, *, inside: Inside = STRICT_ALONE) -> None:
+        self._inside = inside
+        self.resets = inside.workers > 0
         self.image = image
 
     async def launch(self, name: str, folder: Path) -> Launched:
@@ -200,13 +225,13 @@ class UnsafeLauncher:
 
     def _shut_in(self) -> list[str]:
         _ensure_null_device(self.image.root)
-        arguments = supervisor_arguments("", uid=WORKER_UID, own_clock=True, preload=self._preload)
+        arguments = supervisor_arguments("", uid=WORKER_UID, own_clock=True, inside=self._inside)
         chroot = shutil.which("chroot") or "/usr/sbin/chroot"
         return [chroot, str(self.image.root), f"/{PYTHON}", *arguments]
 
     def _open(self) -> list[str]:
         arguments = supervisor_arguments(
-            str(self.image.root), uid=-1, own_clock=True, preload=self._preload
+            str(self.image.root), uid=-1, own_clock=True, inside=self._inside
         )
         return [str(self.image.interpreter.executable), *arguments]
 

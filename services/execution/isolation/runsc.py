@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.execution.isolation.image import PYTHON, Image
+from services.execution.isolation.image import PRIVATE_PROC, PYTHON, RUNNER, Image
 from zeroloop.errors import ConfigError
 
 REMEDY = (
@@ -23,6 +23,15 @@ _CAPABILITIES = ["CAP_KILL", "CAP_SETGID", "CAP_SETUID"]
 _EMPTIED = ("/proc", "/sys", "/tmp", "/dev/shm")  # noqa: S108
 """Empty and read-only. By default gVisor puts its own there: writable folders through which runs
 could meet, and a /proc through which, in older releases, a run opens the descriptors of others."""
+
+
+_PRIVATE_PROC = {
+    "destination": f"/{RUNNER}/{PRIVATE_PROC}",
+    "type": "proc",
+    "source": "proc",
+    "options": ["ro", "nosuid", "nodev", "noexec"],
+}
+"""For the supervisor, which may not be seen in it by programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +100,7 @@ def _config(image: Image, arguments: list[str], seed: int) -> dict[str, Any]:
             "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 256, "hard": 256}],
         },
         "root": {"path": str(image.root), "readonly": True},
-        "mounts": [_empty_folder(path) for path in _EMPTIED],
+        "mounts": [*(_empty_folder(path) for path in _EMPTIED), _PRIVATE_PROC],
         "linux": {
             "namespaces": [{"type": t} for t in ("pid", "network", "ipc", "uts", "mount")],
         },

@@ -1,4 +1,4 @@
-"""The level-1 system call filter, as classic BPF.
+"""The system call filters, as classic BPF.
 
 A deny-list that answers EPERM, which Python turns into an ordinary PermissionError; an
 allow-list would kill harmless programs. gVisor carries the isolation, this filter keeps runs
@@ -15,9 +15,12 @@ _JUMP_AT_LEAST = 0x35  # BPF_JMP | BPF_JGE | BPF_K
 _RETURN = 0x06  # BPF_RET | BPF_K
 _ALLOW = 0x7FFF0000
 _EPERM = 0x00050001
+_ENOTTY = 0x00050019
+_KILL = 0x80000000  # SECCOMP_RET_KILL_PROCESS
 
 _NUMBER_OFFSET = 0  # of struct seccomp_data
 _ARCHITECTURE_OFFSET = 4
+_ARGUMENT_OFFSETS = (16, 24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,169 @@ def level_1(machine: str) -> bytes:
     return b"".join(program)
 
 
-def _instruction(code: int, value: int, *, if_true: int = 0) -> bytes:
-    """One `struct sock_filter`; if false, the next instruction follows."""
-    return struct.pack("=HBBI", code, if_true, 0, value)
+RESETTABLE = ("x86_64",)
+"""Machines for which mode `reset` exists."""
+
+OWN_FDS_END = 6
+"""Descriptors of a worker below this are its own, see `guest/snapshot.h`."""
+
+CHANNEL_FDS = (3, 6)
+"""From the first up to the second: those that lead to the supervisor, or tell of memory."""
+
+DRIVERS_BUFFER = (0x5A4C0001, 0x5A4C0002, 0x5A4C0003)
+"""Stand for the driver's own buffer, which it alone knows: the upper half of its address, the lower
+one, and the lower one of its end."""
+
+_READ, _WRITE, _PREAD, _CLOSE, _IOCTL, _DUP, _FCNTL, _CLOSE_RANGE = 0, 1, 17, 3, 16, 32, 72, 436
+_HARMLESS_IOCTLS = {0x5401: _ENOTTY, 0x5413: _ENOTTY, 0x5450: _ALLOW, 0x5451: _ALLOW}
+"""TCGETS and TIOCGWINSZ, which ask whether this is a terminal; FIONCLEX and FIOCLEX."""
+
+_HARMLESS_FCNTLS = {0: _ALLOW, 1: _ALLOW, 2: _ALLOW, 3: _ALLOW, 1030: _ALLOW}
+"""F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC."""
+
+LASTING: dict[str, int] = {
+    # Other ways to read and write, which programs have no need of.
+    "pwrite64": 18,
+    "readv": 19,
+    "writev": 20,
+    "preadv": 295,
+    "pwritev": 296,
+    "preadv2": 327,
+    "pwritev2": 328,
+    "sendfile": 40,
+    "splice": 275,
+    "tee": 276,
+    "vmsplice": 278,
+    "copy_file_range": 326,
+    # What a process keeps that is not memory.
+    "rt_sigaction": 13,
+    "rt_sigprocmask": 14,
+    "sigaltstack": 131,
+    "alarm": 37,
+    "setitimer": 38,
+    "timer_create": 222,
+    "timerfd_create": 283,
+    "dup2": 33,
+    "dup3": 292,
+    "flock": 73,
+    "chdir": 80,
+    "fchdir": 81,
+    "umask": 95,
+    "setuid": 105,
+    "setgid": 106,
+    "setreuid": 113,
+    "setregid": 114,
+    "setresuid": 117,
+    "setresgid": 119,
+    "setfsuid": 122,
+    "setfsgid": 123,
+    "capset": 126,
+    "personality": 135,
+    "mlock": 149,
+    "munlock": 150,
+    "mlockall": 151,
+    "munlockall": 152,
+    "mlock2": 325,
+    "prctl": 157,
+    "arch_prctl": 158,
+    "shmdt": 67,
+    "set_tid_address": 218,
+    "set_robust_list": 273,
+    "rseq": 334,
+    "landlock_restrict_self": 446,
+}
+"""Number on x86-64."""
+
+
+def level_2(machine: str) -> bytes:
+    """Build the filter of mode `reset`: level 1, and nothing that putting memory back leaves.
+
+    Such a call ends the worker, and so the program runs in `strict`, where it is allowed: it ends
+    there as it should. So does whoever closes a worker's own descriptors; of those that lead to the
+    supervisor only the driver reads and writes, into its own buffer.
+
+    Raises:
+        ValueError: There is no such mode on this machine.
+    """
+    if machine not in RESETTABLE:
+        raise ValueError(f"mode reset exists on {RESETTABLE}, not on {machine}")
+    lasting = [
+        *(_on_number(n, [*_unless_channel(), *_drivers_own()]) for n in (_READ, _WRITE, _PREAD)),
+        _on_number(_DUP, [*_kill_on_channel(), _instruction(_RETURN, _ALLOW)]),
+        _on_number(_CLOSE, _kill_below(OWN_FDS_END)),
+        _on_number(_CLOSE_RANGE, _kill_below(OWN_FDS_END)),
+        _on_number(_IOCTL, _one_of(_HARMLESS_IOCTLS)),
+        _on_number(_FCNTL, _one_of(_HARMLESS_FCNTLS)),
+        *(_on_number(number, [_instruction(_RETURN, _KILL)]) for number in LASTING.values()),
+    ]
+    prologue = [
+        _instruction(_LOAD, _ARCHITECTURE_OFFSET),
+        _instruction(_JUMP_EQUAL, ARCHITECTURES[machine].audit_word, if_true=1),
+        _instruction(_RETURN, _EPERM),
+        _instruction(_LOAD, _NUMBER_OFFSET),
+    ]
+    return b"".join([*prologue, *(b"".join(block) for block in lasting)]) + level_1(machine)
+
+
+def _on_number(number: int, block: list[bytes]) -> list[bytes]:
+    """For this system call, a block that ends with an answer; it may load something else."""
+    return [_instruction(_JUMP_EQUAL, number, if_false=len(block)), *block]
+
+
+def _unless_channel() -> list[bytes]:
+    """Allow a call on any other descriptor; else the next instruction follows."""
+    first, end = CHANNEL_FDS
+    return [
+        _instruction(_LOAD, _ARGUMENT_OFFSETS[0]),
+        _instruction(_JUMP_AT_LEAST, end, if_true=1),
+        _instruction(_JUMP_AT_LEAST, first, if_true=1),
+        _instruction(_RETURN, _ALLOW),
+    ]
+
+
+def _drivers_own() -> list[bytes]:
+    """Allow what goes into or out of the driver's buffer, and nothing else."""
+    high, low, end = DRIVERS_BUFFER
+    return [
+        _instruction(_LOAD, _ARGUMENT_OFFSETS[1] + 4),
+        _instruction(_JUMP_EQUAL, high, if_false=4),
+        _instruction(_LOAD, _ARGUMENT_OFFSETS[1]),
+        _instruction(_JUMP_AT_LEAST, end, if_true=2),
+        _instruction(_JUMP_AT_LEAST, low, if_false=1),
+        _instruction(_RETURN, _ALLOW),
+        _instruction(_RETURN, _KILL),
+    ]
+
+
+def _kill_below(end: int) -> list[bytes]:
+    """Allow what is done with other descriptors than a worker's own."""
+    return [
+        _instruction(_LOAD, _ARGUMENT_OFFSETS[0]),
+        _instruction(_JUMP_AT_LEAST, end, if_true=1),
+        _instruction(_RETURN, _KILL),
+        _instruction(_RETURN, _ALLOW),
+    ]
+
+
+def _kill_on_channel() -> list[bytes]:
+    """On any other descriptor the next instruction follows."""
+    first, end = CHANNEL_FDS
+    return [
+        _instruction(_LOAD, _ARGUMENT_OFFSETS[0]),
+        _instruction(_JUMP_AT_LEAST, end, if_true=2),
+        _instruction(_JUMP_AT_LEAST, first, if_false=1),
+        _instruction(_RETURN, _KILL),
+    ]
+
+
+def _one_of(answers: dict[int, int]) -> list[bytes]:
+    """By the second argument; any other ends the worker."""
+    block = [*_kill_on_channel(), _instruction(_LOAD, _ARGUMENT_OFFSETS[1])]
+    for value, answer in answers.items():
+        block += [_instruction(_JUMP_EQUAL, value, if_false=1), _instruction(_RETURN, answer)]
+    return [*block, _instruction(_RETURN, _KILL)]
+
+
+def _instruction(code: int, value: int, *, if_true: int = 0, if_false: int = 0) -> bytes:
+    """One `struct sock_filter`; how many instructions to leave out, by what a jump finds."""
+    return struct.pack("=HBBI", code, if_true, if_false, value)

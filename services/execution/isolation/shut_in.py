@@ -9,6 +9,7 @@ A script and not a module, and ctypes rather than a library of ours: it runs bet
 and the supervisor, in an interpreter that knows neither.
 """
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -21,7 +22,10 @@ SHUT_IN_FAILED = 71
 DEVICES = ("full", "null", "random", "urandom", "zero")
 """Of those that gVisor gives a container, the ones that hold nothing."""
 
-WORKER_IDS = range(65503, 65535)
+PRIVATE_PROC = "/usr/lib/zeroloop/private/proc"
+"""As in `image`: a procfs for the supervisor, behind a folder that only root may enter."""
+
+WORKER_IDS = range(65535 - 3 * 32, 65535)
 """Users that workers have inside; outside, no two sandboxes have one in common."""
 
 IDS_EACH = 1 + len(WORKER_IDS)
@@ -129,6 +133,8 @@ def build_root() -> None:
 
 def become(command: Sequence[str]) -> NoReturn:
     """Turn into the command, as the first process of the namespace, with hardly a right left."""
+    with contextlib.suppress(ShutInError):  # without it there is no mode `reset`, which is told
+        _mount("proc", PRIVATE_PROC, _READ_ONLY | _NO_SUID | _NO_DEVICES | _NO_EXEC, kind="proc")
     _prctl(_PDEATHSIG, signal.SIGKILL)
     _prctl(_NO_NEW_PRIVILEGES, 1)
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES_MAX, OPEN_FILES_MAX))

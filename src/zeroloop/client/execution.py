@@ -34,6 +34,7 @@ class ExecutionClient:
         programs: Sequence[Program],
         limits: Limits | None = None,
         *,
+        mode: str = "",
         deadline_s: float = STREAM_DEADLINE_S,
     ) -> AsyncGenerator[Result]:
         """Run every program on each of its inputs; iterate over the results as they finish.
@@ -41,11 +42,13 @@ class ExecutionClient:
         Args:
             programs: At most 64, each with at most 64 inputs.
             limits: On each run; None takes the service's defaults.
+            mode: One that the service offers (`get_capabilities`); empty takes the best.
             deadline_s: For the whole call, queueing included.
         """
         request = pb.ExecuteRequest(
             programs=[wire.program_to_pb(program) for program in programs],
             limits=None if limits is None else wire.limits_to_pb(limits),
+            mode=mode,
         )
         return read_all(lambda: self._stub.Execute(request, timeout=deadline_s), _result)
 
@@ -54,6 +57,7 @@ class ExecutionClient:
         programs: AsyncIterable[Program],
         limits: Limits | None = None,
         *,
+        mode: str = "",
         deadline_s: float = STREAM_DEADLINE_S,
     ) -> AsyncGenerator[Result]:
         """Run programs as they trickle in, any number of them; each needs its own id."""
@@ -61,7 +65,8 @@ class ExecutionClient:
 
         async def requests() -> AsyncIterator[pb.ExecuteStreamRequest]:
             async for program in programs:
-                yield pb.ExecuteStreamRequest(program=wire.program_to_pb(program), limits=limits_pb)
+                message = wire.program_to_pb(program)
+                yield pb.ExecuteStreamRequest(program=message, limits=limits_pb, mode=mode)
 
         return read_all(lambda: self._stub.ExecuteStream(requests(), timeout=deadline_s), _result)
 

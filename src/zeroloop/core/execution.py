@@ -33,6 +33,16 @@ class Isolation(StrEnum):
     """Nothing: the operator switched isolation off."""
 
 
+class Mode(StrEnum):
+    """How the interpreter is made fresh for a run."""
+
+    RESET = "reset"
+    """Its memory is put back after each run."""
+
+    STRICT = "strict"
+    """A forked child for each run."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """Hard limits on each run."""
@@ -106,13 +116,14 @@ class Result:
     peak_memory_bytes: int = 0
     determinism: Determinism = Determinism.UNKNOWN
     isolation: Isolation = Isolation.GVISOR
-    mode: str = "strict"
-    """How the interpreter was made fresh: `strict` is one forked child per run."""
+    mode: str = Mode.STRICT
+    """What was odd in `reset` was run again in `strict`, and that counts."""
 
     image_digest: str = ""
     """Of the interpreter and runner."""
 
     cached: bool = False
+    """Whether it is the result of an earlier run of the same program on the same input."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,6 +138,8 @@ class Capabilities:
     python_version: str
     image_digest: str
     modes: tuple[str, ...]
+    """Offered, best first."""
+
     default_limits: Limits
     workers: int
     """Runs at once."""

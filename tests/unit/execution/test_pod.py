@@ -61,6 +61,6 @@ def test_no_user_inside_is_the_services_or_another_sandboxs() -> None:
     outside = [int(first) + n for _, first, size in lines for n in range(int(size))]
 
     workers_max = ExecutionSettings.model_json_schema()["properties"]["workers"]["maximum"]
-    assert inside == {0, *(launch.WORKER_UID - slot for slot in range(workers_max))}
+    assert inside == {0, *(launch.WORKER_UID - slot for slot in range(3 * workers_max))}
     assert len(set(outside)) == len(outside) == shut_in.IDS_EACH
     assert set(outside) == set(range(1_000_000, 1_000_000 + shut_in.IDS_EACH))

@@ -4,14 +4,23 @@ import struct
 
 import pytest
 
-from services.execution.isolation.seccomp import ARCHITECTURES, DENIED, level_1
+from services.execution.isolation.seccomp import (
+    ARCHITECTURES,
+    DENIED,
+    DRIVERS_BUFFER,
+    LASTING,
+    level_1,
+    level_2,
+)
 
-ALLOW, EPERM = 0x7FFF0000, 0x00050001
+ALLOW, EPERM, ENOTTY, KILL = 0x7FFF0000, 0x00050001, 0x00050019, 0x80000000
+X86_64 = ARCHITECTURES["x86_64"].audit_word
 
 
-def verdict(program: bytes, number: int, audit_word: int) -> int:
+def verdict(program: bytes, number: int, audit_word: int, *arguments: int) -> int:
     """Run classic BPF on one system call."""
-    data = struct.pack("=II", number, audit_word)
+    words = [*arguments, *[0] * (6 - len(arguments))]
+    data = struct.pack("=IIQ6Q", number, audit_word, 0, *words)
     accumulator, index = 0, 0
     instructions = list(struct.iter_unpack("=HBBI", program))
     while True:
@@ -60,3 +69,72 @@ def test_the_other_numbering_of_x86_64_is_refused() -> None:
 def test_an_unknown_machine_is_refused() -> None:
     with pytest.raises(ValueError, match="riscv64"):
         level_1("riscv64")
+
+
+READ, WRITE, CLOSE, PREAD, IOCTL, DUP, FCNTL, CLOSE_RANGE = 0, 1, 3, 17, 16, 32, 72, 436
+BY_ARGUMENTS = {READ, WRITE, CLOSE, PREAD, IOCTL, DUP, FCNTL, CLOSE_RANGE}
+
+
+def test_level_2_ends_whoever_leaves_something_behind() -> None:
+    program = level_2("x86_64")
+    expected = {n: verdict(level_1("x86_64"), n, X86_64) for n in range(600)}
+    expected |= dict.fromkeys(LASTING.values(), KILL)
+
+    found = {n: verdict(program, n, X86_64) for n in range(600) if n not in BY_ARGUMENTS}
+
+    assert found == {n: expected[n] for n in found}
+
+
+def test_level_2_refuses_another_calling_convention() -> None:
+    assert verdict(level_2("x86_64"), 13, 0x40000003) == EPERM
+    assert verdict(level_2("x86_64"), 0x40000000 + 13, X86_64) == EPERM
+
+
+@pytest.mark.parametrize(
+    ("number", "arguments", "expected"),
+    [
+        *[(CLOSE, (fd,), KILL) for fd in range(6)],
+        (CLOSE, (6,), ALLOW),
+        (CLOSE_RANGE, (3, 100), KILL),
+        (CLOSE_RANGE, (6, 100), ALLOW),
+        *[(call, (fd, 0x1000), ALLOW) for call in (READ, WRITE, PREAD) for fd in (0, 2, 6, 31)],
+        *[(call, (fd, 0x1000), KILL) for call in (READ, WRITE, PREAD) for fd in (3, 4, 5)],
+        *[(DUP, (fd,), KILL) for fd in (3, 4, 5)],
+        *[(DUP, (fd,), ALLOW) for fd in (2, 6)],
+        (FCNTL, (6, 1030), ALLOW),
+        (FCNTL, (4, 1030), KILL),
+        (FCNTL, (6, 4), KILL),
+        (IOCTL, (1, 0x5401), ENOTTY),
+        (IOCTL, (6, 0x5421), KILL),
+        (IOCTL, (4, 0x5421), KILL),
+    ],
+)
+def test_level_2_looks_at_descriptors(
+    number: int, arguments: tuple[int, ...], expected: int
+) -> None:
+    assert verdict(level_2("x86_64"), number, X86_64, *arguments) == expected
+
+
+@pytest.mark.parametrize("call", [READ, WRITE, PREAD])
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [(-1, KILL), (0, ALLOW), (63, ALLOW), (64, KILL), (1 << 32, KILL), (-(1 << 32), KILL)],
+)
+def test_the_driver_alone_uses_its_descriptors_through_its_buffer(
+    call: int, at: int, expected: int
+) -> None:
+    buffer = 0x7ED7_8000_1240
+    known = dict(zip(DRIVERS_BUFFER, (buffer >> 32, buffer & 0xFFFFFFFF, None), strict=True))
+    known[DRIVERS_BUFFER[2]] = (buffer + 64) & 0xFFFFFFFF
+    instructions = struct.iter_unpack("=HBBI", level_2("x86_64"))
+    filled = b"".join(
+        struct.pack("=HBBI", code, if_true, if_false, known.get(value, value))
+        for code, if_true, if_false, value in instructions
+    )
+
+    assert verdict(filled, call, X86_64, 4, buffer + at) == expected
+
+
+def test_where_there_is_no_reset_there_is_no_level_2() -> None:
+    with pytest.raises(ValueError, match="aarch64"):
+        level_2("aarch64")

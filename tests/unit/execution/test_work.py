@@ -40,7 +40,7 @@ def work() -> Work:
 async def test_jobs_of_one_call_keep_their_order(work: Work) -> None:
     call = Call()
     for name in "abc":
-        await work.put(job(call, name))
+        work.put(job(call, name))
 
     assert await names(work, 3) == ["a", "b", "c"]
 
@@ -48,11 +48,11 @@ async def test_jobs_of_one_call_keep_their_order(work: Work) -> None:
 async def test_a_small_call_does_not_wait_behind_a_large_one(work: Work) -> None:
     large, small = Call(), Call()
     for number in range(100):
-        await work.put(job(large, f"large {number}"))
+        work.put(job(large, f"large {number}"))
     assert await names(work, 3) == ["large 0", "large 1", "large 2"]
 
-    await work.put(job(small, "small 0"))
-    await work.put(job(small, "small 1"))
+    work.put(job(small, "small 0"))
+    work.put(job(small, "small 1"))
 
     assert (await names(work, 5)).index("small 1") <= 4
 
@@ -60,24 +60,24 @@ async def test_a_small_call_does_not_wait_behind_a_large_one(work: Work) -> None
 async def test_a_program_that_timed_out_comes_late_next_time(work: Work) -> None:
     call = Call()
     first = job(call, "loop", b"while True: pass")
-    await work.put(first)
+    work.put(first)
     work.finish(await work.get(), finished(RunStatus.TIMEOUT))
 
-    await work.put(job(call, "loop again", b"while True: pass"))
-    await work.put(job(call, "other"))
+    work.put(job(call, "loop again", b"while True: pass"))
+    work.put(job(call, "other"))
 
     assert await names(work, 2) == ["other", "loop again"]
 
 
 async def test_late_is_not_never(work: Work) -> None:
     call = Call()
-    await work.put(job(call, "x", b"loop"))
+    work.put(job(call, "x", b"loop"))
     work.finish(await work.get(), finished(RunStatus.TIMEOUT))
-    await work.put(job(call, "loop", b"loop"))
+    work.put(job(call, "loop", b"loop"))
 
     seen: list[str] = []
     for number in range(6_000):
-        await work.put(job(Call(), str(number)))
+        work.put(job(Call(), str(number)))
         seen += await names(work, 1)
         if seen[-1] == "loop":
             break
@@ -87,11 +87,11 @@ async def test_late_is_not_never(work: Work) -> None:
 
 async def test_what_comes_back_goes_first(work: Work) -> None:
     call = Call()
-    await work.put(job(call, "lost"))
+    work.put(job(call, "lost"))
     lost = await work.get()
-    await work.put(job(call, "next"))
+    work.put(job(call, "next"))
 
-    await work.put_back(lost)
+    work.put_back(lost)
 
     assert await names(work, 2) == ["lost", "next"]
 
@@ -99,7 +99,7 @@ async def test_what_comes_back_goes_first(work: Work) -> None:
 async def test_pending_counts_what_waits_and_what_runs(work: Work) -> None:
     call = Call()
     for name in "abc":
-        await work.put(job(call, name))
+        work.put(job(call, name))
     work.pending = 3
     running = await work.get()
 
@@ -115,7 +115,7 @@ async def test_pending_counts_what_waits_and_what_runs(work: Work) -> None:
 async def test_what_was_not_executed_is_no_sign_of_life() -> None:
     now_s = 1.0
     work = Work(lambda: now_s)
-    await work.put(job(Call(), "a"))
+    work.put(job(Call(), "a"))
     now_s = 2.0
 
     work.fail_waiting("why")
@@ -129,7 +129,7 @@ async def test_a_cancelled_wait_takes_nothing(work: Work) -> None:
     getter.cancel()
     await asyncio.gather(getter, return_exceptions=True)
 
-    await work.put(job(Call(), "a"))
+    work.put(job(Call(), "a"))
 
     assert await names(work, 1) == ["a"]
 

@@ -54,12 +54,14 @@ ISOLATION_GVISOR: Isolation
 ISOLATION_UNSAFE: Isolation
 
 class ExecuteRequest(_message.Message):
-    __slots__ = ("programs", "limits")
+    __slots__ = ("programs", "limits", "mode")
     PROGRAMS_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
     programs: _containers.RepeatedCompositeFieldContainer[Program]
     limits: Limits
-    def __init__(self, programs: _Optional[_Iterable[_Union[Program, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+    mode: str
+    def __init__(self, programs: _Optional[_Iterable[_Union[Program, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., mode: _Optional[str] = ...) -> None: ...
 
 class ExecuteResponse(_message.Message):
     __slots__ = ("result",)
@@ -68,12 +70,14 @@ class ExecuteResponse(_message.Message):
     def __init__(self, result: _Optional[_Union[Result, _Mapping]] = ...) -> None: ...
 
 class ExecuteStreamRequest(_message.Message):
-    __slots__ = ("program", "limits")
+    __slots__ = ("program", "limits", "mode")
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
     program: Program
     limits: Limits
-    def __init__(self, program: _Optional[_Union[Program, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+    mode: str
+    def __init__(self, program: _Optional[_Union[Program, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., mode: _Optional[str] = ...) -> None: ...
 
 class ExecuteStreamResponse(_message.Message):
     __slots__ = ("result",)

@@ -1,0 +1,192 @@
+"""One worker of mode `reset`, seen from the supervisor: its batch, and how far it has come."""
+
+# ruff: noqa: TC004 (files here are run in one namespace, not imported)
+
+import posix
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # `typing` would double the zygote
+    from services.execution.guest.area import (
+        ANSWER_BYTES,
+        ANSWERS_AT,
+        AREA_BYTES,
+        ORDERS_AT,
+        Canary,
+        Order,
+        number,
+        pack,
+    )
+    from services.execution.guest.supervisor import Request
+    from services.execution.guest.wire import done
+
+PIPE_BYTES = 1 << 16
+NEVER_S = float("inf")
+CANARY_WALL_S = 1.0
+
+
+class Worker:
+    """One slot, in which workers follow each other."""
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+        order_fd, self.wake_fd = posix.pipe()
+        self.done_fd, done_fd = posix.pipe()
+        self.area_fd = posix.memfd_create("area")
+        posix.ftruncate(self.area_fd, AREA_BYTES)
+        posix.set_blocking(self.done_fd, False)
+        self.theirs = (order_fd, done_fd, self.area_fd)
+        self.state = "none"
+        """Then forking, idle, busy, dying, and forking again."""
+
+        self.pid = self.runs = self.memory_bytes = 0
+        self.forget()
+
+    def keep_ours(self) -> None:
+        """The zygote has its ends now."""
+        for fd in self.theirs[:2]:
+            posix.close(fd)
+
+    def forget(self) -> None:
+        """No batch."""
+        self.batch: list[Request] = []
+        self.orders: list[Order] = []
+        self.unwanted: set[int] = set()
+        self.taken = self.begun = self.finished = 0
+        self.moved_s = self.wall_end_s = self.cpu_check_s = NEVER_S
+        self.cpu_end_s = 0.0
+        self.watched_run = 0
+        """Which run of the batch, counted from 1."""
+
+        self.stops = False
+        """It was told to stop before the end of its batch."""
+
+        self.trusted = True
+        self.killed_as = b""
+
+    def begin(self, memory_bytes: int) -> None:
+        """Another worker is being forked."""
+        self.state = "forking"
+        self.runs = 0
+        self.memory_bytes = memory_bytes
+
+    def clear(self) -> None:
+        """Leave nothing of a worker that has ended."""
+        self.said()
+        posix.pwrite(self.area_fd, bytes(ORDERS_AT), 0)
+        self.forget()
+
+    def give(self, batch: "list[Request]") -> None:
+        """Let it run a batch, and the canary after it."""
+        self.batch = batch
+        self.orders = [*[request.order for request in batch], Canary.order()]
+        posix.pwrite(self.area_fd, pack(self.orders), 0)
+        self.state = "busy"
+        self.runs += len(batch)
+        self.moved_s = time.monotonic()
+        posix.write(self.wake_fd, b"o")
+
+    def running(self) -> int | None:
+        """The run that it is at, as far as we know."""
+        at = self.begun - 1
+        return self.batch[at].run_id if self.finished <= at < len(self.batch) else None
+
+    def has(self, run_id: int) -> bool:
+        return any(request.run_id == run_id for request in self.batch[self.taken :])
+
+    def said(self) -> bytes:
+        """All bytes that it wrote."""
+        try:
+            return posix.read(self.done_fd, PIPE_BYTES)
+        except BlockingIOError:
+            return b""
+
+    def look(self, now_s: float) -> None:
+        """How far it is."""
+        head = posix.pread(self.area_fd, 24, 0)
+        begun, finished = number(head, 8), number(head, 16)
+        if (begun, finished) != (self.begun, self.finished):
+            self.begun, self.finished, self.moved_s = begun, finished, now_s
+
+    def has_stopped(self) -> bool:
+        """Whether the byte that it wrote is what it should be."""
+        enough = len(self.batch) if self.stops else len(self.orders)
+        return self.state == "busy" and self.begun == self.finished >= enough
+
+    def canary_lives(self) -> bool:
+        """Whether the batch ended with the answer that we know; a batch cut short has none."""
+        last = len(self.orders) - 1
+        return self.finished <= last or self.answer(last) == Canary.answer
+
+    def answer(self, index: int) -> bytes:
+        order = self.orders[index]
+        size = number(self.record(index), 0)
+        return posix.pread(self.area_fd, min(size, order.answer_max), order.answer_at)
+
+    def record(self, index: int) -> bytes:
+        return posix.pread(self.area_fd, ANSWER_BYTES, ANSWERS_AT + ANSWER_BYTES * index)
+
+    def result(self, index: int) -> bytes:
+        """The frame for a run that it has finished."""
+        request, record = self.batch[index], self.record(index)
+        answer = self.answer(index)
+        how = b"X" if request.run_id in self.unwanted else b"E" if answer else b"U"
+        return done(
+            request.run_id,
+            how,
+            wall_us=number(record, 8) // 1000,
+            cpu_us=number(record, 16) // 1000,
+            peak_bytes=number(record, 24),
+            answer=answer,
+        )
+
+    def end_of(self, request: "Request", how: bytes, status: int) -> bytes:
+        """The frame for the run that it ended with."""
+        wall_us = int(max(0.0, time.monotonic() - self.moved_s) * 1e6)
+        cpu_us = int(request.cpu_s * 1e6) if how == b"C" else 0
+        return done(request.run_id, how, status, wall_us=wall_us, cpu_us=cpu_us)
+
+    def cut_short(self, now_s: float) -> "list[Request]":
+        """Let it stop after the run that it is at; returns the runs that it shall not do.
+
+        It may have gone on before it sees that, and do one more: nobody will look at it.
+        """
+        while True:
+            begun = self.begun
+            posix.pwrite(self.area_fd, begun.to_bytes(8, "little"), 0)
+            self.look(now_s)
+            if self.begun == begun:
+                break
+        self.stops = True
+        rest = self.batch[begun:]
+        del self.batch[begun:]
+        return rest
+
+    def watch(self, now_s: float) -> float | None:
+        """Begin to enforce the limits of the run that it is at; for how long it has run.
+
+        None if that is the canary, or if the run has just ended.
+        """
+        self.watched_run = self.begun
+        if self.begun == self.finished:
+            return None
+        if self.begun > len(self.batch):
+            self.wall_end_s, self.cpu_check_s = now_s + CANARY_WALL_S, NEVER_S
+            return None
+        request = self.batch[self.begun - 1]
+        elapsed_s = now_s - self.moved_s
+        self.wall_end_s = self.moved_s + request.wall_s
+        self.cpu_check_s = self.moved_s + request.cpu_s
+        # All the time that we did not watch may have been its own.
+        self.cpu_end_s = self.cpu_clock_s() + request.cpu_s - elapsed_s
+        return elapsed_s
+
+    def cpu_left_s(self) -> float:
+        """Of the limit, by the sandbox's clock."""
+        return self.cpu_end_s - self.cpu_clock_s()
+
+    def cpu_clock_s(self) -> float:
+        try:
+            return time.clock_gettime(((~self.pid) << 3) | 2)  # clock_getcpuclockid(3)
+        except OSError:  # it has just ended
+            return NEVER_S

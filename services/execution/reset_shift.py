@@ -1,0 +1,136 @@
+"""What a sandbox does in mode `reset` while it lives: many jobs are on their way at once."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from services.execution.frames import Done
+from services.execution.isolation.launch import SEEDS
+from services.execution.odd import OddRuns
+from services.execution.outcome import compare, outcome_of
+from services.execution.sandbox import End, Sandbox
+from services.execution.shift import Wear, retry
+from services.execution.work import Finished, Job, Work
+from zeroloop.core.execution import Determinism, Mode
+from zeroloop.core.tasks import RunStatus
+
+AT_ONCE = 32
+"""Jobs in the sandbox, per worker and interpreter: a batch that runs, and one that waits."""
+
+HANDFUL = 16
+"""Jobs taken at a time, so that sandboxes share what waits."""
+
+
+class _Ride:
+    """A run that is on its way; cancelling calls it off."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.run_id = 0
+        self._sandbox = sandbox
+
+    def cancel(self) -> None:
+        self._sandbox.call_off(self.run_id)
+
+
+class ResetShift:
+    """Feeds one sandbox."""
+
+    def __init__(
+        self, work: Work, sandbox: Sandbox, wear: Wear, odd: OddRuns, workers: int
+    ) -> None:
+        self._work = work
+        self._sandbox = sandbox
+        self._wear = wear
+        self._odd = odd
+        self._jobs_max = AT_ONCE * workers
+        self._on_their_way: set[Job] = set()
+        self._landed = asyncio.Event()
+
+    async def pull(self) -> None:
+        """Take jobs and run them until the sandbox is lost or old, and all have landed."""
+        lost = asyncio.create_task(self._sandbox.lost.wait())
+        try:
+            while not self._wear.over():
+                room = self._jobs_max - len(self._on_their_way)
+                if room <= 0:
+                    await self._one_landed()
+                    continue
+                for job in await self._next_jobs(lost, min(room, HANDFUL)):
+                    self._begin(job)
+                await asyncio.sleep(0)
+            while self._on_their_way:
+                await self._one_landed()
+        except asyncio.CancelledError:
+            for job in self._on_their_way:
+                self._work.fail(job, "the service is stopping")
+            self._on_their_way.clear()
+            raise
+        finally:
+            lost.cancel()
+
+    async def _one_landed(self) -> None:
+        self._landed.clear()
+        await self._landed.wait()
+
+    async def _next_jobs(self, lost: asyncio.Task[bool], jobs_max: int) -> list[Job]:
+        """Some jobs; none once the sandbox is lost."""
+        getter = asyncio.create_task(self._work.get_some(Mode.RESET, jobs_max))
+        try:
+            await asyncio.wait((getter, lost), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            getter.cancel()
+            raise
+        if getter.done():
+            return getter.result()
+        getter.cancel()
+        return []
+
+    def _begin(self, job: Job) -> None:
+        if job.call.abandoned:
+            self._work.drop(job)
+            return
+        self._on_their_way.add(job)
+        self._submit(job, SEEDS[0])
+
+    def _submit(self, job: Job, seed: int) -> None:
+        ride = _Ride(self._sandbox)
+        job.call.running.add(ride)
+        self._wear.reset_runs += 1
+        ride.run_id = self._sandbox.submit(job.order, seed, self._lander(job, ride))
+
+    def _lander(self, job: Job, ride: _Ride) -> Callable[[End], None]:
+        def land(end: End) -> None:
+            job.call.running.discard(ride)
+            if job not in self._on_their_way:  # given back when the service began to stop
+                return
+            if self._goes_on(job, end):
+                self._submit(job, SEEDS[1])
+                return
+            self._on_their_way.discard(job)
+            self._landed.set()
+
+        return land
+
+    def _goes_on(self, job: Job, end: End) -> bool:
+        """Deal with the end of a run; whether the other half of a pair is to follow."""
+        if job.call.abandoned:
+            self._work.drop(job)
+            return False
+        if not isinstance(end, Done):
+            job.first = None
+            retry(self._work, job, str(end))
+            return False
+        order = job.order
+        outcome = outcome_of(end, value_bytes=order.value_bytes, stdout_bytes=order.stdout_bytes)
+        outcome = replace(outcome, mode=Mode.RESET)
+        if self._odd.is_odd(outcome):
+            self._odd.run_in_strict(job)
+            return False
+        if job.paired and job.first is None and outcome.status is not RunStatus.TIMEOUT:
+            job.first = outcome
+            return True
+        determinism = compare(job.first, outcome) if job.first else Determinism.UNKNOWN
+        finished = Finished(job.first or outcome, determinism)
+        self._odd.check_some(job, finished)
+        self._work.finish(job, finished)
+        return False

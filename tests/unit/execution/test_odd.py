@@ -1,0 +1,119 @@
+"""What is run again in `strict`, and when mode `reset` is given up."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+
+from services.execution.frames import RunOrder
+from services.execution.odd import CHECKS_AT_ONCE, OddRuns
+from services.execution.outcome import Outcome
+from services.execution.work import Call, Finished, Job, RunName, Work
+from zeroloop.core.execution import Determinism, Mode
+from zeroloop.core.tasks import RunStatus
+
+ORDER = RunOrder(
+    source=b"",
+    arguments=b"",
+    cpu_s=1,
+    wall_s=1,
+    memory_bytes=1,
+    stdout_bytes=1,
+    value_bytes=1,
+)
+ONE = Outcome(status=RunStatus.OK, value="1", mode=Mode.RESET)
+
+
+class Always:
+    """Chooses every run for a check."""
+
+    def random(self) -> float:
+        return 0.0
+
+
+@pytest.fixture
+async def odd() -> AsyncIterator[OddRuns]:
+    odd = OddRuns(Work(lambda: 0.0))
+    odd.sampler.random = Always().random  # type: ignore[method-assign]
+    comparing = asyncio.create_task(odd.compare())
+    yield odd
+    comparing.cancel()
+    with suppress(asyncio.CancelledError):
+        await comparing
+
+
+def job(name: str = "a") -> Job:
+    return Job(Call(), RunName(name, 0), ORDER, paired=True, mode=Mode.RESET)
+
+
+async def check(odd: OddRuns, strict: Outcome) -> None:
+    """Let an ordinary run be checked, and `strict` find this."""
+    odd.check_some(job(), Finished(ONE, Determinism.YES))
+    odd.work.finish(await odd.work.get(Mode.STRICT), Finished(strict, Determinism.UNKNOWN))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("status", RunStatus)
+async def test_only_ordinary_ends_count(odd: OddRuns, status: RunStatus) -> None:
+    strange = {RunStatus.OOM, RunStatus.CRASH, RunStatus.GARBLED, RunStatus.NOT_EXECUTED}
+
+    assert odd.is_odd(Outcome(status=status)) is (status in strange)
+
+
+async def test_a_buffer_that_the_kernel_may_not_write_to_is_odd(odd: OddRuns) -> None:
+    outcome = Outcome(status=RunStatus.ERROR, type_name="OSError", message="[Errno 14] Bad address")
+
+    assert odd.is_odd(outcome)
+
+
+async def test_an_odd_run_begins_anew_in_strict(odd: OddRuns) -> None:
+    half = job()
+    half.first = ONE
+
+    odd.run_in_strict(half)
+
+    again = await odd.work.get(Mode.STRICT)
+    assert again is half
+    assert (again.first, again.mode) == (None, Mode.STRICT)
+
+
+async def test_modes_that_agree_are_trusted(odd: OddRuns) -> None:
+    await check(odd, Outcome(status=RunStatus.OK, value="1"))
+
+    assert not odd.distrusted
+    assert odd.work.pending == 0
+
+
+async def test_a_difference_ends_the_mode_for_all_that_wait(odd: OddRuns) -> None:
+    waiting = job("waiting")
+    odd.work.put(waiting)
+
+    await check(odd, Outcome(status=RunStatus.OK, value="2"))
+
+    assert odd.distrusted
+    assert odd.work.waiting(Mode.RESET) == 0
+    assert await odd.work.get(Mode.STRICT) is waiting
+
+
+async def test_a_check_that_could_not_be_made_says_nothing(odd: OddRuns) -> None:
+    await check(odd, Outcome(status=RunStatus.NOT_EXECUTED))
+
+    assert not odd.distrusted
+
+
+@pytest.mark.parametrize("determinism", [Determinism.NO, Determinism.UNKNOWN])
+async def test_what_may_depend_on_chance_is_not_checked(
+    odd: OddRuns, determinism: Determinism
+) -> None:
+    odd.check_some(job(), Finished(ONE, determinism))
+
+    assert odd.work.waiting(Mode.STRICT) == 0
+
+
+async def test_checks_do_not_pile_up(odd: OddRuns) -> None:
+    for _ in range(3 * CHECKS_AT_ONCE):
+        odd.check_some(job(), Finished(ONE, Determinism.YES))
+
+    assert odd.work.waiting(Mode.STRICT) == CHECKS_AT_ONCE
