@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from textwrap import dedent
 
-from zeroloop.core.execution import Determinism, Limits, Result
+from zeroloop.core.execution import Determinism, Limits, Program, Result
 from zeroloop.core.tasks import RunStatus
 
 LIMITS = Limits(cpu_time_s=0.5, wall_time_s=1.5, memory_mib=256)
@@ -43,6 +43,19 @@ class Hostile:
 
     limits: Limits = LIMITS
     input_text: str = ""
+
+    def job(self) -> Program:
+        """What to run."""
+        paired = self.determinism is not None
+        return Program(self.source, (self.input_text,), self.name, check_determinism=paired)
+
+    def allows(self, result: Result) -> bool:
+        """Whether it may end so."""
+        return (
+            any(ending.allows(result) for ending in self.endings)
+            and self.determinism in (None, result.determinism)
+            and len(result.stdout) <= self.limits.stdout_bytes
+        )
 
 
 def hostile(
