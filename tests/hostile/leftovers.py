@@ -201,6 +201,18 @@ DESCRIPTORS = [
         ok("True"),
     ),
     hostile(
+        "terminals left open, with a line in one",
+        """
+        import os
+        global kept
+        kept = [os.open('/dev/ptmx', os.O_RDWR) for _ in range(9)]
+        return os.write(kept[0], b'left\\n')
+        """,
+        ok("5"),
+        error("FileNotFoundError"),
+        error("PermissionError"),
+    ),
+    hostile(
         "pipes, eventfds and epolls left open, one pipe full",
         """
         import os, select

@@ -29,6 +29,7 @@ SEEN = (
     "4,000 classes that stay subclasses of a built-in",
     "copies of the channel left open",
     "as many open files as there may be",
+    "terminals left open, with a line in one",
     "pipes, eventfds and epolls left open, one pipe full",
     "handlers for faults",
     "the fault handler",
