@@ -1,7 +1,9 @@
 """Whatever comes from a sandbox or a caller: a value within bounds, or the documented error."""
 
+import contextlib
 import dataclasses
 import struct
+import time
 from typing import Any, cast
 
 import pytest
@@ -224,3 +226,24 @@ def test_no_text_is_longer_than_its_limit(bytes_max: int, value: list[str]) -> N
         assert len(canonical_text(value, bytes_max=bytes_max).encode()) <= bytes_max
     except CanonicalError:
         assert len(canonical_text(value).encode()) > bytes_max
+
+
+@pytest.mark.xfail(reason="a set of values of one hash takes quadratic time", strict=True)
+@pytest.mark.parametrize("constructor", ["set", "frozenset"])
+def test_no_short_text_takes_long_to_read(constructor: str) -> None:
+    same_hash = (1 << 61) - 1
+    harmless = f"{constructor}(range(0, {4000 * 2}, 2))"
+    hostile = f"{constructor}(range(0, {4000 * same_hash}, {same_hash}))"
+
+    assert reading_s(hostile) < 50 * reading_s(harmless)
+
+
+def reading_s(text: str) -> float:
+    """Processor time of reading an input; the least of some."""
+    times_s: list[float] = []
+    for _ in range(3):
+        before_s = time.process_time()
+        with contextlib.suppress(LiteralError):
+            parse_arguments(text)
+        times_s.append(time.process_time() - before_s)
+    return min(times_s)
