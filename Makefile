@@ -19,7 +19,7 @@ ROUNDS ?= 14
 RUN ?=
 CLUSTER_TESTS ?= tests/cluster
 
-.PHONY: help setup demo learn test test-unit test-services test-chart test-engine test-hostile test-cluster cluster cluster-down bench lint format check protos settings-reference lock seedling images clean
+.PHONY: help setup demo learn test test-unit test-services test-chart test-engine test-hostile test-cluster cluster cluster-down bench bench-execution lint format check protos settings-reference lock seedling images clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ cluster-down: ## Stop it.
 
 bench: setup ## Measure; writes build/bench/*.json (slow, quiet machine wanted).
 	$(PY) -m tests.bench
+
+bench-execution: setup ## Measure running programs beside a native fork server (minutes, quiet machine wanted).
+	$(PY) -m tests.bench.execution
 
 lint: setup ## Format, lint, types, import rules, protos.
 	.venv/bin/ruff format --check .

@@ -55,21 +55,24 @@ def _database(folder: Path) -> list[str]:
 
 
 EXECUTION = Case(
-    "execution", "execution", lambda _, __: [], "zeroloop.execution.v1.ExecutionService"
+    "execution", "services.execution", lambda _, __: [], "zeroloop.execution.v1.ExecutionService"
 )
 BUFFER = Case(
-    "buffer", "buffer", lambda folder, _: _database(folder), "zeroloop.buffer.v1.TaskService"
+    "buffer",
+    "services.buffer",
+    lambda folder, _: _database(folder),
+    "zeroloop.buffer.v1.TaskService",
 )
 CASES = (
     Case(
         "reward",
-        "reward",
+        "services.reward",
         lambda _, execution: [f"--execution-target={execution}"],
         "zeroloop.reward.v1.RewardService",
     ),
     Case(
         "controller",
-        "controller",
+        "services.controller",
         lambda folder, _: [f"--runs-folder={folder / 'runs'}"],
         "zeroloop.controller.v1.RunService",
     ),
@@ -85,7 +88,7 @@ def started(case: Case, folder: Path, execution: str) -> Iterator[Start]:
         *(
             sys.executable,
             "-m",
-            f"services.{case.module}",
+            case.module,
             "--exit-with-parent",
             "--log-level=WARNING",
         ),

@@ -1,0 +1,46 @@
+"""What a tree of processes costs the machine."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+def tree_of(*roots: int) -> dict[int, list[str]]:
+    """The roots and all that come from them, each with its fields of `/proc/<pid>/stat`.
+
+    The fields begin at the third, the state: the parent is the second of them.
+    """
+    fields: dict[int, list[str]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):  # it has just ended
+                text = (entry / "stat").read_text()
+                fields[int(entry.name)] = text[text.rindex(")") + 2 :].split()
+    tree = set(roots) & fields.keys()
+    while more := {pid for pid, found in fields.items() if int(found[1]) in tree} - tree:
+        tree |= more
+    return {pid: fields[pid] for pid in tree}
+
+
+def processor_s(*roots: int) -> float:
+    """Processor time of trees of processes, with that of children that have ended."""
+    ticks = sum(int(count) for fields in tree_of(*roots).values() for count in fields[11:15])
+    return ticks / TICKS_PER_S
+
+
+def proportional_bytes(*roots: int) -> int:
+    """Memory of trees of processes; what several share counts for each in proportion."""
+    found = 0
+    for pid in tree_of(*roots):
+        with suppress(OSError):
+            found += _pss_bytes(Path(f"/proc/{pid}/smaps_rollup").read_text())
+    return found
+
+
+def _pss_bytes(rollup: str) -> int:
+    for line in rollup.splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) << 10
+    return 0

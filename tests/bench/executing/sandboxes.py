@@ -1,0 +1,93 @@
+"""What a sandbox costs: time until its first result, memory, processor time."""
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from services.execution import backend as backends
+from services.execution.backend import Backend, cache_folder, open_backend
+from services.execution.isolation.launch import Launcher
+from services.execution.pool import Pool, PoolSize
+from services.execution.sandbox import Sandbox
+from services.execution.settings import ExecutionSettings
+from tests.bench.executing.callers import Caller
+from tests.bench.executing.processes import processor_s, proportional_bytes
+from tests.bench.executing.spreads import spread
+from tests.bench.executing.targets import row
+from tests.bench.report import Row
+
+PRELOAD = (
+    "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "fractions", "functools",
+    "heapq", "itertools", "json", "math", "operator", "random", "re", "statistics", "string",
+    "typing",
+)  # fmt: skip
+"""Modules that programs of a model import most."""
+
+STARTS = 5
+START_S = 60.0
+
+
+def cache() -> Path:
+    """Where sandbox images and runsc lie."""
+    return cache_folder(None, os.environ)
+
+
+@asynccontextmanager
+async def opened(scratch: Path, **settings: Any) -> AsyncGenerator[Backend]:
+    """A backend whose sandboxes all work."""
+    asked = ExecutionSettings(scratch_dir=scratch, **settings)
+    async with open_backend(asked, cache()) as backend:
+        async with asyncio.timeout(START_S):
+            while len(backend.pool.fleet.working) < asked.sandboxes:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.02)
+        yield backend
+
+
+def pids(backend: Backend) -> list[int]:
+    """The first process of each sandbox that works now."""
+    return [sandbox.pid for sandbox in backend.pool.fleet.working]
+
+
+def used_s(backend: Backend) -> float:
+    """Processor time that the sandboxes have used."""
+    return processor_s(*pids(backend))
+
+
+def memory_row(mode: str, backend: Backend) -> Row:
+    """Memory of one sandbox with one worker that has worked for a while."""
+    mib = proportional_bytes(*pids(backend)) / len(pids(backend)) / 2**20
+    return row(f"memory of a sandbox (PSS), after runs in {mode}", mib, "MiB", "memory")
+
+
+async def start_rows(mode: str, platform: str) -> list[Row]:
+    """From nothing to the first result, as the service comes and with modules preloaded."""
+    found: dict[str, list[float]] = {"": [], f", {len(PRELOAD)} modules preloaded": []}
+    for _ in range(STARTS):
+        for words, modules in zip(found, ((), PRELOAD), strict=True):
+            found[words].append(1000 * await _first_result_s(_launcher(platform, modules), mode))
+    return [
+        row(f"{mode}: start of a sandbox to its first result{words}", spread(ms), "ms", "start")
+        for words, ms in found.items()
+    ]
+
+
+def _launcher(platform: str, preload: Sequence[str]) -> Launcher:
+    settings = ExecutionSettings(platform=platform, preload=tuple(preload))
+    [launcher] = backends._launchers(settings, cache())
+    return launcher
+
+
+async def _first_result_s(launcher: Launcher, mode: str) -> float:
+    with tempfile.TemporaryDirectory(prefix="zeroloop-bench-") as folder:
+        began_s = time.perf_counter()
+        sandbox = await Sandbox.start(launcher, Path(folder), workers=1)
+        size = PoolSize(sandboxes=1, workers=1)
+        pool = Pool(launcher, Path(folder), size, launcher.image.digest)
+        async with pool.running(sandbox):
+            await Caller(pool.execute, mode).single()
+            return time.perf_counter() - began_s
