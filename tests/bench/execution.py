@@ -170,7 +170,7 @@ async def measure(
             scratch=scratch,
         )
         rows = await throughput_rows(measured, options)
-        rows.append(sandboxes.memory_row(measured.capabilities.modes[0], measured.one))
+        rows.append(sandboxes.memory_row(measured.one))
         rows.append(await latency.grpc_row(measured.echo))
         for mode in measured.capabilities.modes:
             rows += await single_mode_rows(mode, measured, options)

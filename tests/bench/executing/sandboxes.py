@@ -58,10 +58,10 @@ def used_s(backend: Backend) -> float:
     return processor_s(*pids(backend))
 
 
-def memory_row(mode: str, backend: Backend) -> Row:
-    """Memory of one sandbox with one worker that has worked for a while."""
+def memory_row(backend: Backend) -> Row:
+    """Memory of one sandbox with one worker that has worked for a while in every mode."""
     mib = proportional_bytes(*pids(backend)) / len(pids(backend)) / 2**20
-    return row(f"memory of a sandbox (PSS), after runs in {mode}", mib, "MiB", "memory")
+    return row("memory of a sandbox with one worker (PSS)", mib, "MiB", "memory")
 
 
 async def start_rows(mode: str, platform: str) -> list[Row]:
