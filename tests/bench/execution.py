@@ -7,6 +7,7 @@ take turns within one run, and figures are multiples of N's in the same turn. Ro
 
 import argparse
 import asyncio
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -174,16 +175,21 @@ async def measure(
         rows.append(await latency.grpc_row(measured.echo))
         for mode in measured.capabilities.modes:
             rows += await single_mode_rows(mode, measured, options)
-        return report(rows, measured.capabilities, options.rounds)
+        return report(rows, measured.capabilities, rounds=options.rounds, load=options.load)
 
 
-def report(rows: Sequence[Row], capabilities: Capabilities, rounds: int) -> bool:
-    """Write table and picture; whether every demand is met."""
+def report(rows: Sequence[Row], capabilities: Capabilities, *, rounds: int, load: float) -> bool:
+    """Write table and picture; whether every demand is met.
+
+    Args:
+        load: Processes that wanted to run in the minute before, others' as well.
+    """
     facts = {
         "runsc": capabilities.runtime_version,
         "platform": capabilities.platform,
         "sandbox python": capabilities.python_version,
         "modes": ", ".join(capabilities.modes),
+        "load before": f"{load:.2f}",
     }
     notes = f"medians of {rounds} rounds, all ways in turns; N is a native fork server"
     # Rates first, then demands in their order, then the rest.
@@ -206,6 +212,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--visit-s", type=float, default=VISIT_S, help="of each way in a round")
     parser.add_argument("--false-timeout-runs", type=int, default=FALSE_TIMEOUT_RUNS)
     options = parser.parse_args(arguments)
+    options.load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="zeroloop-bench-") as name:
         folder = Path(name)
         token = ensure_token(folder / "token")
