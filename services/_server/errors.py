@@ -12,7 +12,7 @@ import grpc.aio
 from services._server.auth import Continuation, Handler
 from services._server.handlers import Context, is_framework, wrapped
 from zeroloop.errors import InternalError, InvalidRequestError, ZeroloopError
-from zeroloop.status import DETAILS_KEY, code_of, details_of
+from zeroloop.status import DETAILS_KEY, code_of, details_of, shortened
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or is_framework(method):
             return handler
-        return wrapped(handler, partial(_guarded, method=method))
+        return wrapped(handler, partial(_guarded, method=method), refuses_unreadable=True)
 
 
 @asynccontextmanager
@@ -59,4 +59,4 @@ async def _abort(context: Context, error: Exception, method: str) -> None:
         logger.error("rpc_failed", exc_info=error, extra={"rpc": method})
         error = InternalError(f"internal error in {method}; the service's log has the cause")
     details = ((DETAILS_KEY, details_of(error)),)
-    await context.abort(code_of(error), str(error), trailing_metadata=details)
+    await context.abort(code_of(error), shortened(str(error)), trailing_metadata=details)

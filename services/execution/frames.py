@@ -11,6 +11,9 @@ from enum import Enum
 FRAME_BYTES_MAX = 4 << 20
 """Either way. A run's answer is at most 2 MiB and some."""
 
+NUMBER_MAX = 1 << 53
+"""Of microseconds or bytes."""
+
 _RUN = struct.Struct("<cIIHQQQIII")
 _DONE = struct.Struct("<cIcIQQQ")
 _RUN_ID = struct.Struct("<I")
@@ -169,6 +172,8 @@ def decode_reply(payload: bytes) -> Reply:
                 return NotStarted(run_id, payload[5:].decode(errors="replace"))
             case b"D":
                 _, run_id, how, code, cpu_us, wall_us, peak = _DONE.unpack_from(payload)
+                if max(cpu_us, wall_us, peak) > NUMBER_MAX:
+                    raise FrameError("a number that nothing can be")
                 answer = payload[_DONE.size :]
                 return Done(run_id, How(how), code, cpu_us / 1e6, wall_us / 1e6, peak, answer)
             case kind:

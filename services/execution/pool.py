@@ -13,7 +13,7 @@ from services.execution.isolation.launch import Launcher
 from services.execution.keeper import Fleet, Keeper, PoolSize
 from services.execution.odd import OddRuns
 from services.execution.outcome import Outcome
-from services.execution.requests import check, check_mode, order_of
+from services.execution.requests import check, check_mode, order_of, repeated_id
 from services.execution.sandbox import Sandbox
 from services.execution.work import Call, Finished, Job, RunName, Work
 from zeroloop.core.execution import Determinism, Limits, Mode, Program, Result
@@ -113,8 +113,12 @@ class Pool:
 
         async def submit() -> None:
             number = 0
+            names: set[str] = set()
             async for program, limits, mode in programs:
                 check([program], limits)
+                if (name := program.program_id or str(number)) in names:
+                    raise repeated_id(name)
+                names.add(name)
                 wanted = check_mode(mode, self.modes)
                 self._admit(call, [program])
                 await self._submit(call, [program], limits, wanted, number=number)

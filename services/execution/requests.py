@@ -44,12 +44,21 @@ def check(programs: Sequence[Program], limits: Limits) -> None:
         violations.append(_violation("programs", f"at most {PROGRAMS_MAX}", len(programs)))
     for index, program in enumerate(programs):
         violations += _program_violations(f"programs[{index}]", program)
-    ids = [program.program_id for program in programs if program.program_id]
-    if len(set(ids)) < len(ids):
-        violations.append(Violation("programs", "each program_id may be given once"))
+    names = [program.program_id or str(index) for index, program in enumerate(programs)]
+    if len(set(names)) < len(names):
+        problem = "each program_id may be given once; without one it is the program's index"
+        violations.append(Violation("programs", problem))
     if violations:
         text = "; ".join(f"{v.field}: {v.problem}" for v in violations)
         raise InvalidRequestError(text, violations)
+
+
+def repeated_id(name: str) -> InvalidRequestError:
+    """What to raise when a stream has two programs of one name."""
+    problem = f"each may be given once; without one it is the program's number, got {name!r} again"
+    return InvalidRequestError(
+        f"program.program_id: {problem}", [Violation("program.program_id", problem)]
+    )
 
 
 def check_mode(mode: str, offered: Sequence[Mode]) -> Mode:
@@ -75,7 +84,9 @@ def _limit_violations(limits: Limits) -> list[Violation]:
         "value_bytes": limits.value_bytes,
     }
     violations = [
-        Violation(f"limits.{name}", f"must be between {low:g} and {high:g}, got {got[name]:g}")
+        Violation(
+            f"limits.{name}", f"must be between {low:.10g} and {high:.10g}, got {got[name]:.10g}"
+        )
         for name, (low, high) in _RANGES.items()
         if not low <= got[name] <= high
     ]

@@ -32,6 +32,11 @@ from zeroloop.errors import (
 _REFUSED = re.compile(r"last error: \S+ ipv[46]:([^ ]+): Failed to connect to remote host")
 """gRPC's words for nobody listening; the group is the address."""
 
+MESSAGE_CHARS_MAX = 1000
+VIOLATIONS_MAX = 10
+"""The first ones are enough to begin with."""
+
+PROBLEM_CHARS_MAX = 300
 DETAILS_KEY = "grpc-status-details-bin"
 DOMAIN = "zeroloop.dev"
 
@@ -72,14 +77,21 @@ def code_of(error: ZeroloopError) -> grpc.StatusCode:
     return grpc.StatusCode.INTERNAL
 
 
+def shortened(text: str) -> str:
+    """At most so much of a message that it travels: gRPC has 8 KiB for all that is no payload."""
+    return text if len(text) <= MESSAGE_CHARS_MAX else f"{text[:MESSAGE_CHARS_MAX]} …"
+
+
 def details_of(error: ZeroloopError) -> bytes:
     """The serialized `google.rpc.Status` that a server sends with `error`."""
-    status = status_pb2.Status(code=code_of(error).value[0], message=str(error))
+    status = status_pb2.Status(code=code_of(error).value[0], message=shortened(str(error)))
     _pack(status, error_details_pb2.ErrorInfo(reason=_reason(error), domain=DOMAIN))
     if isinstance(error, InvalidRequestError) and error.violations:
         violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.problem)
-            for v in error.violations
+            error_details_pb2.BadRequest.FieldViolation(
+                field=v.field, description=v.problem[:PROBLEM_CHARS_MAX]
+            )
+            for v in error.violations[:VIOLATIONS_MAX]
         ]
         _pack(status, error_details_pb2.BadRequest(field_violations=violations))
     if isinstance(error, OverloadedError):

@@ -17,7 +17,7 @@ from zeroloop.client.channel import MESSAGE_BYTES_MAX
 from zeroloop.core.execution import Isolation
 from zeroloop.execution.v1 import execution_pb2_grpc
 
-MODES: dict[str, dict[str, Any]] = {"strict": {}}
+MODES: dict[str, dict[str, Any]] = {mode: {"mode": mode} for mode in ("strict", "reset")}
 """Each mode, and what asks `Pool.execute` and `ExecutionClient.execute` for it."""
 
 

@@ -118,10 +118,6 @@ async def test_who_asks_for_a_mode_gets_it(backend: Backend, mode: Mapping[str, 
     assert (result.value, result.mode) == ("[1, 2, 3]", mode.get("mode", "strict"))
 
 
-@pytest.mark.xfail(
-    reason="descriptors 0 to 2 of all runs of a sandbox are one open file, whose flags stay",
-    strict=True,
-)
 async def test_flags_of_the_standard_descriptors_are_those_of_a_fresh_process(
     backend: Backend, mode: Mapping[str, Any]
 ) -> None:

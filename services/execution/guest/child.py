@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # `typing` would double the zygote
 MESSAGE_CHARS_MAX = 400
 NAME_CHARS_MAX = 200
 RECURSION_MAX = 1000
+INT_DIGITS_MAX = 4300
 SETUP_FAILED = 70
 CPU_BACKSTOP_S = 2
 STDOUT = 1
@@ -157,6 +158,7 @@ class Runner:
         sys.settrace(None)
         sys.setprofile(None)
         sys.setrecursionlimit(RECURSION_MAX)
+        sys.set_int_max_str_digits(INT_DIGITS_MAX)
         gc.disable()  # a collection could run finalizers while the value is read
 
 
@@ -199,7 +201,6 @@ def prepare(here: str, uid: int, load: "Callable[..., dict[str, Any]]") -> "RunC
     """Build all a child needs. Returns `run_child(request, write_fd)`, which never returns."""
     runner = make_runner(load)
     enter = extension(here + "/guard.so", "guard").enter
-    null_fd = posix.open("/dev/null", posix.O_RDWR)
     with open(here + "/filter.bpf", "rb") as file:
         rules = file.read()
 
@@ -217,6 +218,8 @@ def prepare(here: str, uid: int, load: "Callable[..., dict[str, Any]]") -> "RunC
         backstop_s = int(request.wall_s) + CPU_BACKSTOP_S
         own_uid = uid - request.slot if uid >= 0 else uid
         try:
+            # Its own, because an open file's flags are shared by all who have it.
+            null_fd = posix.open("/dev/null", posix.O_RDWR)
             return enter(write_fd, null_fd, own_uid, request.memory_bytes, backstop_s, rules)
         except BaseException as error:
             # Descriptors are moved last, so this still reaches the host, atomically.

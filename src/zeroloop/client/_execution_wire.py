@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+from google.protobuf.duration_pb2 import Duration
+
 from zeroloop.core.execution import Capabilities, Determinism, Isolation, Limits, Program, Result
 from zeroloop.core.tasks import RunStatus
 from zeroloop.execution.v1 import execution_pb2 as pb
@@ -47,10 +49,14 @@ def limits_to_pb(limits: Limits) -> pb.Limits:
     )
 
 
+def _seconds(duration: Duration) -> float:
+    """Any duration; a timedelta holds neither nanoseconds nor ten thousand years."""
+    return duration.seconds + duration.nanos / 1e9
+
+
 def limits_from_pb(message: pb.Limits, defaults: Limits) -> Limits:
     """Fields that are unset or 0 take those of `defaults`."""
-    cpu_s = message.cpu_time.ToTimedelta().total_seconds()
-    wall_s = message.wall_time.ToTimedelta().total_seconds()
+    cpu_s, wall_s = _seconds(message.cpu_time), _seconds(message.wall_time)
     return Limits(
         cpu_time_s=cpu_s or defaults.cpu_time_s,
         wall_time_s=wall_s or (None if cpu_s else defaults.wall_time_s),

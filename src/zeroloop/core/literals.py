@@ -42,6 +42,9 @@ T = TypeVar("T")
 ELEMENTS_MAX = 65_536
 """Elements that the constructors of one text may unfold, as `list(range(1000))` does."""
 
+SAME_HASH_MAX = 64
+"""Different elements or keys of one hash: each of them is compared with all before it."""
+
 
 class LiteralError(ValueError):
     """A text is outside the grammar or its bounds."""
@@ -225,10 +228,27 @@ class _Reader:
 
 def _built(constructor: Callable[..., object], *args: object, **kwargs: object) -> object:
     try:
+        if args and constructor in (set, frozenset, dict, _dict):
+            _require_different_hashes(args[0], keyed=constructor in (dict, _dict))
         return constructor(*args, **kwargs)
     except (TypeError, ValueError, OverflowError) as error:
         name = getattr(constructor, "__name__", "constructor").lstrip("_")
         raise LiteralError(f"{name}: {error}") from error
+
+
+def _require_different_hashes(elements: Any, *, keyed: bool) -> None:
+    """Refuse what would take quadratic time: 2**61 - 1 and its multiples all hash to 0."""
+    if isinstance(elements, set | frozenset | dict | str | bytes):
+        return  # built already, or harmless
+    keys = [pair[0] for pair in elements] if keyed else list(elements)
+    if len(keys) <= SAME_HASH_MAX:
+        return
+    alike: dict[int, list[object]] = {}
+    for key in keys:
+        alike.setdefault(hash(key), []).append(key)
+    for group in alike.values():
+        if len(group) > SAME_HASH_MAX and len(set(map(repr, group))) > SAME_HASH_MAX:
+            raise ValueError(f"more than {SAME_HASH_MAX} different elements have one hash")
 
 
 def _bounded(value: object) -> object:
