@@ -53,6 +53,20 @@ def check(programs: Sequence[Program], limits: Limits) -> None:
         raise InvalidRequestError(text, violations)
 
 
+def check_results_per_message(wanted: int) -> int:
+    """How many results a message may hold.
+
+    Raises:
+        InvalidRequestError: Less than none, or more than there may be programs.
+    """
+    if not 0 <= wanted <= PROGRAMS_MAX:
+        name, problem = "results_per_message_max", f"must be between 0 and {PROGRAMS_MAX}"
+        raise InvalidRequestError(
+            f"{name}: {problem}, got {wanted}", [Violation(name, f"{problem}, got {wanted}")]
+        )
+    return wanted
+
+
 def repeated_id(name: str) -> InvalidRequestError:
     """What to raise when a stream has two programs of one name."""
     problem = f"each may be given once; without one it is the program's number, got {name!r} again"

@@ -6,6 +6,8 @@ from typing import Any, Protocol, TypeAlias
 
 import grpc.aio
 
+from services.execution.handfuls import in_handfuls
+from services.execution.requests import check_results_per_message
 from zeroloop.client import _execution_wire as wire
 from zeroloop.core.execution import Capabilities, Limits, Program, Result
 from zeroloop.execution.v1 import execution_pb2 as pb
@@ -42,9 +44,15 @@ class ExecutionServicer(stubs.ExecutionServiceServicer):
     ) -> AsyncIterator[pb.ExecuteResponse]:
         programs = [wire.program_from_pb(program) for program in request.programs]
         limits = wire.limits_from_pb(request.limits, self._capabilities.default_limits)
+        most = check_results_per_message(request.results_per_message_max)
         async with aclosing(self._runner.execute(programs, limits, request.mode)) as results:
-            async for result in results:
-                yield pb.ExecuteResponse(result=wire.result_to_pb(result))
+            if most <= 1:
+                async for result in results:
+                    yield pb.ExecuteResponse(result=wire.result_to_pb(result))
+                return
+            async with aclosing(in_handfuls(results, most)) as handfuls:
+                async for handful in handfuls:
+                    yield pb.ExecuteResponse(results=map(wire.result_to_pb, handful))
 
     async def ExecuteStream(
         self, request_iterator: AsyncIterator[pb.ExecuteStreamRequest], context: Context

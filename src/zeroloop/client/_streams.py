@@ -32,6 +32,20 @@ async def read_all(start: Callable[[], Any], convert: Callable[[Any], V]) -> Asy
         call.cancel()
 
 
+async def read_each(
+    start: Callable[[], Any], convert: Callable[[Any], Iterable[V]]
+) -> AsyncGenerator[V]:
+    """Like `read_all`, for replies that hold several."""
+    call = start()
+    try:
+        with translate_errors():
+            async for reply in call:
+                for item in convert(reply):
+                    yield item
+    finally:
+        call.cancel()
+
+
 async def in_turn(streams: Iterable[AsyncGenerator[V]]) -> AsyncGenerator[V]:
     """Yield what each stream yields, one stream after the other."""
     for stream in streams:

@@ -6,9 +6,9 @@ from typing import Any
 import grpc.aio
 
 from zeroloop.client import _execution_wire as wire
-from zeroloop.client._streams import read_all
+from zeroloop.client._streams import read_all, read_each
 from zeroloop.client.channel import DEADLINE_S, STREAM_DEADLINE_S, translate_errors
-from zeroloop.core.execution import Capabilities, Limits, Program, Result
+from zeroloop.core.execution import PROGRAMS_MAX, Capabilities, Limits, Program, Result
 from zeroloop.execution.v1 import execution_pb2 as pb
 from zeroloop.execution.v1 import execution_pb2_grpc as stubs
 
@@ -49,8 +49,9 @@ class ExecutionClient:
             programs=[wire.program_to_pb(program) for program in programs],
             limits=None if limits is None else wire.limits_to_pb(limits),
             mode=mode,
+            results_per_message_max=PROGRAMS_MAX,
         )
-        return read_all(lambda: self._stub.Execute(request, timeout=deadline_s), _result)
+        return read_each(lambda: self._stub.Execute(request, timeout=deadline_s), _results)
 
     def execute_stream(
         self,
@@ -77,6 +78,13 @@ class ExecutionClient:
                 pb.GetCapabilitiesRequest(), timeout=DEADLINE_S
             )
         return wire.capabilities_from_pb(response)
+
+
+def _results(response: Any) -> list[Result]:
+    """One, from a service that knows of no more."""
+    if response.HasField("result"):
+        return [wire.result_from_pb(response.result)]
+    return [wire.result_from_pb(result) for result in response.results]
 
 
 def _result(response: Any) -> Result:

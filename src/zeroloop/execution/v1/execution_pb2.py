@@ -25,37 +25,37 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%zeroloop/execution/v1/execution.proto\x12\x15zeroloop.execution.v1\x1a\x1egoogle/protobuf/duration.proto\"\x7f\n\x0e\x45xecuteRequest\x12\x30\n\x08programs\x18\x01 \x03(\x0b\x32\x1e.zeroloop.execution.v1.Program\x12-\n\x06limits\x18\x02 \x01(\x0b\x32\x1d.zeroloop.execution.v1.Limits\x12\x0c\n\x04mode\x18\x03 \x01(\t\"@\n\x0f\x45xecuteResponse\x12-\n\x06result\x18\x01 \x01(\x0b\x32\x1d.zeroloop.execution.v1.Result\"\x84\x01\n\x14\x45xecuteStreamRequest\x12/\n\x07program\x18\x01 \x01(\x0b\x32\x1e.zeroloop.execution.v1.Program\x12-\n\x06limits\x18\x02 \x01(\x0b\x32\x1d.zeroloop.execution.v1.Limits\x12\x0c\n\x04mode\x18\x03 \x01(\t\"F\n\x15\x45xecuteStreamResponse\x12-\n\x06result\x18\x01 \x01(\x0b\x32\x1d.zeroloop.execution.v1.Result\"X\n\x07Program\x12\x12\n\nprogram_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0e\n\x06inputs\x18\x03 \x03(\t\x12\x19\n\x11\x63heck_determinism\x18\x04 \x01(\x08\"\xb8\x01\n\x06Limits\x12+\n\x08\x63pu_time\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\twall_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nmemory_mib\x18\x03 \x01(\x05\x12\x19\n\x0cstdout_bytes\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x0bvalue_bytes\x18\x05 \x01(\x05\x42\x0f\n\r_stdout_bytes\"\xe5\x03\n\x06Result\x12\x12\n\nprogram_id\x18\x01 \x01(\t\x12\x13\n\x0binput_index\x18\x02 \x01(\x05\x12-\n\x06status\x18\x03 \x01(\x0e\x32\x1d.zeroloop.execution.v1.Status\x12\r\n\x05value\x18\x04 \x01(\t\x12\x11\n\ttype_name\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12\x0e\n\x06stdout\x18\x08 \x01(\x0c\x12\x18\n\x10stdout_truncated\x18\t \x01(\x08\x12+\n\x08\x63pu_time\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\twall_time\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11peak_memory_bytes\x18\x0c \x01(\x03\x12\x37\n\x0b\x64\x65terminism\x18\r \x01(\x0e\x32\".zeroloop.execution.v1.Determinism\x12\x33\n\tisolation\x18\x0e \x01(\x0e\x32 .zeroloop.execution.v1.Isolation\x12\x0c\n\x04mode\x18\x0f \x01(\t\x12\x14\n\x0cimage_digest\x18\x10 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\x11 \x01(\x08\"\x18\n\x16GetCapabilitiesRequest\"\x96\x02\n\x17GetCapabilitiesResponse\x12\x33\n\tisolation\x18\x01 \x01(\x0e\x32 .zeroloop.execution.v1.Isolation\x12\x10\n\x08platform\x18\x02 \x01(\t\x12\x17\n\x0fruntime_version\x18\x03 \x01(\t\x12\x16\n\x0epython_version\x18\x04 \x01(\t\x12\x14\n\x0cimage_digest\x18\x05 \x01(\t\x12\r\n\x05modes\x18\x06 \x03(\t\x12\x35\n\x0e\x64\x65\x66\x61ult_limits\x18\x07 \x01(\x0b\x32\x1d.zeroloop.execution.v1.Limits\x12\x0f\n\x07workers\x18\x08 \x01(\x05\x12\x16\n\x0equeue_runs_max\x18\t \x01(\x05*\xcc\x01\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\r\n\tSTATUS_OK\x10\x01\x12\x10\n\x0cSTATUS_ERROR\x10\x02\x12\x12\n\x0eSTATUS_TIMEOUT\x10\x03\x12\x0e\n\nSTATUS_OOM\x10\x04\x12\x10\n\x0cSTATUS_CRASH\x10\x05\x12\x13\n\x0fSTATUS_TOOLARGE\x10\x06\x12\x11\n\rSTATUS_OPAQUE\x10\x07\x12\x12\n\x0eSTATUS_GARBLED\x10\x08\x12\x17\n\x13STATUS_NOT_EXECUTED\x10\t*l\n\x0b\x44\x65terminism\x12\x1b\n\x17\x44\x45TERMINISM_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45TERMINISM_YES\x10\x01\x12\x12\n\x0e\x44\x45TERMINISM_NO\x10\x02\x12\x17\n\x13\x44\x45TERMINISM_UNKNOWN\x10\x03*R\n\tIsolation\x12\x19\n\x15ISOLATION_UNSPECIFIED\x10\x00\x12\x14\n\x10ISOLATION_GVISOR\x10\x01\x12\x14\n\x10ISOLATION_UNSAFE\x10\x02\x32\xd0\x02\n\x10\x45xecutionService\x12Z\n\x07\x45xecute\x12%.zeroloop.execution.v1.ExecuteRequest\x1a&.zeroloop.execution.v1.ExecuteResponse0\x01\x12n\n\rExecuteStream\x12+.zeroloop.execution.v1.ExecuteStreamRequest\x1a,.zeroloop.execution.v1.ExecuteStreamResponse(\x01\x30\x01\x12p\n\x0fGetCapabilities\x12-.zeroloop.execution.v1.GetCapabilitiesRequest\x1a..zeroloop.execution.v1.GetCapabilitiesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%zeroloop/execution/v1/execution.proto\x12\x15zeroloop.execution.v1\x1a\x1egoogle/protobuf/duration.proto\"\xa0\x01\n\x0e\x45xecuteRequest\x12\x30\n\x08programs\x18\x01 \x03(\x0b\x32\x1e.zeroloop.execution.v1.Program\x12-\n\x06limits\x18\x02 \x01(\x0b\x32\x1d.zeroloop.execution.v1.Limits\x12\x0c\n\x04mode\x18\x03 \x01(\t\x12\x1f\n\x17results_per_message_max\x18\x04 \x01(\x05\"p\n\x0f\x45xecuteResponse\x12-\n\x06result\x18\x01 \x01(\x0b\x32\x1d.zeroloop.execution.v1.Result\x12.\n\x07results\x18\x02 \x03(\x0b\x32\x1d.zeroloop.execution.v1.Result\"\x84\x01\n\x14\x45xecuteStreamRequest\x12/\n\x07program\x18\x01 \x01(\x0b\x32\x1e.zeroloop.execution.v1.Program\x12-\n\x06limits\x18\x02 \x01(\x0b\x32\x1d.zeroloop.execution.v1.Limits\x12\x0c\n\x04mode\x18\x03 \x01(\t\"F\n\x15\x45xecuteStreamResponse\x12-\n\x06result\x18\x01 \x01(\x0b\x32\x1d.zeroloop.execution.v1.Result\"X\n\x07Program\x12\x12\n\nprogram_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0e\n\x06inputs\x18\x03 \x03(\t\x12\x19\n\x11\x63heck_determinism\x18\x04 \x01(\x08\"\xb8\x01\n\x06Limits\x12+\n\x08\x63pu_time\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\twall_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nmemory_mib\x18\x03 \x01(\x05\x12\x19\n\x0cstdout_bytes\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x0bvalue_bytes\x18\x05 \x01(\x05\x42\x0f\n\r_stdout_bytes\"\xe5\x03\n\x06Result\x12\x12\n\nprogram_id\x18\x01 \x01(\t\x12\x13\n\x0binput_index\x18\x02 \x01(\x05\x12-\n\x06status\x18\x03 \x01(\x0e\x32\x1d.zeroloop.execution.v1.Status\x12\r\n\x05value\x18\x04 \x01(\t\x12\x11\n\ttype_name\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12\x0e\n\x06stdout\x18\x08 \x01(\x0c\x12\x18\n\x10stdout_truncated\x18\t \x01(\x08\x12+\n\x08\x63pu_time\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\twall_time\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11peak_memory_bytes\x18\x0c \x01(\x03\x12\x37\n\x0b\x64\x65terminism\x18\r \x01(\x0e\x32\".zeroloop.execution.v1.Determinism\x12\x33\n\tisolation\x18\x0e \x01(\x0e\x32 .zeroloop.execution.v1.Isolation\x12\x0c\n\x04mode\x18\x0f \x01(\t\x12\x14\n\x0cimage_digest\x18\x10 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\x11 \x01(\x08\"\x18\n\x16GetCapabilitiesRequest\"\x96\x02\n\x17GetCapabilitiesResponse\x12\x33\n\tisolation\x18\x01 \x01(\x0e\x32 .zeroloop.execution.v1.Isolation\x12\x10\n\x08platform\x18\x02 \x01(\t\x12\x17\n\x0fruntime_version\x18\x03 \x01(\t\x12\x16\n\x0epython_version\x18\x04 \x01(\t\x12\x14\n\x0cimage_digest\x18\x05 \x01(\t\x12\r\n\x05modes\x18\x06 \x03(\t\x12\x35\n\x0e\x64\x65\x66\x61ult_limits\x18\x07 \x01(\x0b\x32\x1d.zeroloop.execution.v1.Limits\x12\x0f\n\x07workers\x18\x08 \x01(\x05\x12\x16\n\x0equeue_runs_max\x18\t \x01(\x05*\xcc\x01\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\r\n\tSTATUS_OK\x10\x01\x12\x10\n\x0cSTATUS_ERROR\x10\x02\x12\x12\n\x0eSTATUS_TIMEOUT\x10\x03\x12\x0e\n\nSTATUS_OOM\x10\x04\x12\x10\n\x0cSTATUS_CRASH\x10\x05\x12\x13\n\x0fSTATUS_TOOLARGE\x10\x06\x12\x11\n\rSTATUS_OPAQUE\x10\x07\x12\x12\n\x0eSTATUS_GARBLED\x10\x08\x12\x17\n\x13STATUS_NOT_EXECUTED\x10\t*l\n\x0b\x44\x65terminism\x12\x1b\n\x17\x44\x45TERMINISM_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45TERMINISM_YES\x10\x01\x12\x12\n\x0e\x44\x45TERMINISM_NO\x10\x02\x12\x17\n\x13\x44\x45TERMINISM_UNKNOWN\x10\x03*R\n\tIsolation\x12\x19\n\x15ISOLATION_UNSPECIFIED\x10\x00\x12\x14\n\x10ISOLATION_GVISOR\x10\x01\x12\x14\n\x10ISOLATION_UNSAFE\x10\x02\x32\xd0\x02\n\x10\x45xecutionService\x12Z\n\x07\x45xecute\x12%.zeroloop.execution.v1.ExecuteRequest\x1a&.zeroloop.execution.v1.ExecuteResponse0\x01\x12n\n\rExecuteStream\x12+.zeroloop.execution.v1.ExecuteStreamRequest\x1a,.zeroloop.execution.v1.ExecuteStreamResponse(\x01\x30\x01\x12p\n\x0fGetCapabilities\x12-.zeroloop.execution.v1.GetCapabilitiesRequest\x1a..zeroloop.execution.v1.GetCapabilitiesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zeroloop.execution.v1.execution_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STATUS']._serialized_start=1571
-  _globals['_STATUS']._serialized_end=1775
-  _globals['_DETERMINISM']._serialized_start=1777
-  _globals['_DETERMINISM']._serialized_end=1885
-  _globals['_ISOLATION']._serialized_start=1887
-  _globals['_ISOLATION']._serialized_end=1969
-  _globals['_EXECUTEREQUEST']._serialized_start=96
-  _globals['_EXECUTEREQUEST']._serialized_end=223
-  _globals['_EXECUTERESPONSE']._serialized_start=225
-  _globals['_EXECUTERESPONSE']._serialized_end=289
-  _globals['_EXECUTESTREAMREQUEST']._serialized_start=292
-  _globals['_EXECUTESTREAMREQUEST']._serialized_end=424
-  _globals['_EXECUTESTREAMRESPONSE']._serialized_start=426
-  _globals['_EXECUTESTREAMRESPONSE']._serialized_end=496
-  _globals['_PROGRAM']._serialized_start=498
-  _globals['_PROGRAM']._serialized_end=586
-  _globals['_LIMITS']._serialized_start=589
-  _globals['_LIMITS']._serialized_end=773
-  _globals['_RESULT']._serialized_start=776
-  _globals['_RESULT']._serialized_end=1261
-  _globals['_GETCAPABILITIESREQUEST']._serialized_start=1263
-  _globals['_GETCAPABILITIESREQUEST']._serialized_end=1287
-  _globals['_GETCAPABILITIESRESPONSE']._serialized_start=1290
-  _globals['_GETCAPABILITIESRESPONSE']._serialized_end=1568
-  _globals['_EXECUTIONSERVICE']._serialized_start=1972
-  _globals['_EXECUTIONSERVICE']._serialized_end=2308
+  _globals['_STATUS']._serialized_start=1653
+  _globals['_STATUS']._serialized_end=1857
+  _globals['_DETERMINISM']._serialized_start=1859
+  _globals['_DETERMINISM']._serialized_end=1967
+  _globals['_ISOLATION']._serialized_start=1969
+  _globals['_ISOLATION']._serialized_end=2051
+  _globals['_EXECUTEREQUEST']._serialized_start=97
+  _globals['_EXECUTEREQUEST']._serialized_end=257
+  _globals['_EXECUTERESPONSE']._serialized_start=259
+  _globals['_EXECUTERESPONSE']._serialized_end=371
+  _globals['_EXECUTESTREAMREQUEST']._serialized_start=374
+  _globals['_EXECUTESTREAMREQUEST']._serialized_end=506
+  _globals['_EXECUTESTREAMRESPONSE']._serialized_start=508
+  _globals['_EXECUTESTREAMRESPONSE']._serialized_end=578
+  _globals['_PROGRAM']._serialized_start=580
+  _globals['_PROGRAM']._serialized_end=668
+  _globals['_LIMITS']._serialized_start=671
+  _globals['_LIMITS']._serialized_end=855
+  _globals['_RESULT']._serialized_start=858
+  _globals['_RESULT']._serialized_end=1343
+  _globals['_GETCAPABILITIESREQUEST']._serialized_start=1345
+  _globals['_GETCAPABILITIESREQUEST']._serialized_end=1369
+  _globals['_GETCAPABILITIESRESPONSE']._serialized_start=1372
+  _globals['_GETCAPABILITIESRESPONSE']._serialized_end=1650
+  _globals['_EXECUTIONSERVICE']._serialized_start=2054
+  _globals['_EXECUTIONSERVICE']._serialized_end=2390
 # @@protoc_insertion_point(module_scope)

@@ -54,20 +54,24 @@ ISOLATION_GVISOR: Isolation
 ISOLATION_UNSAFE: Isolation
 
 class ExecuteRequest(_message.Message):
-    __slots__ = ("programs", "limits", "mode")
+    __slots__ = ("programs", "limits", "mode", "results_per_message_max")
     PROGRAMS_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_PER_MESSAGE_MAX_FIELD_NUMBER: _ClassVar[int]
     programs: _containers.RepeatedCompositeFieldContainer[Program]
     limits: Limits
     mode: str
-    def __init__(self, programs: _Optional[_Iterable[_Union[Program, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., mode: _Optional[str] = ...) -> None: ...
+    results_per_message_max: int
+    def __init__(self, programs: _Optional[_Iterable[_Union[Program, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., mode: _Optional[str] = ..., results_per_message_max: _Optional[int] = ...) -> None: ...
 
 class ExecuteResponse(_message.Message):
-    __slots__ = ("result",)
+    __slots__ = ("result", "results")
     RESULT_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
     result: Result
-    def __init__(self, result: _Optional[_Union[Result, _Mapping]] = ...) -> None: ...
+    results: _containers.RepeatedCompositeFieldContainer[Result]
+    def __init__(self, result: _Optional[_Union[Result, _Mapping]] = ..., results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ...) -> None: ...
 
 class ExecuteStreamRequest(_message.Message):
     __slots__ = ("program", "limits", "mode")
