@@ -14,10 +14,10 @@ from services.execution.work import Finished, Job, Work
 from zeroloop.core.execution import Determinism, Mode
 from zeroloop.core.tasks import RunStatus
 
-AT_ONCE = 32
+AT_ONCE = 64
 """Jobs in the sandbox, per worker and interpreter: a batch that runs, and one that waits."""
 
-HANDFUL = 16
+HANDFUL = 31
 """Jobs taken at a time, so that sandboxes share what waits."""
 
 

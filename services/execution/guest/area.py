@@ -7,7 +7,7 @@ worker cannot say.
 ORDERS_MAX = 32
 AREA_BYTES = 8 << 20
 ORDERS_AT, ORDER_BYTES = 64, 32
-ANSWERS_AT, ANSWER_BYTES = ORDERS_AT + ORDER_BYTES * ORDERS_MAX, 32
+ANSWERS_AT, ANSWER_BYTES = ORDERS_AT + ORDER_BYTES * ORDERS_MAX, 40
 DATA_AT = 4096
 ANSWER_OVERHEAD_BYTES = 8 << 10
 
@@ -31,7 +31,6 @@ class Order:
         self.stdout_bytes = stdout_bytes
         self.value_bytes = value_bytes
         self.answer_max = stdout_bytes + value_bytes + ANSWER_OVERHEAD_BYTES
-        self.answer_at = 0
 
     def size(self) -> int:
         return len(self.source) + len(self.arguments) + self.answer_max
@@ -57,16 +56,15 @@ ROOM_BYTES = AREA_BYTES - DATA_AT - Canary.order().size()
 
 
 def pack(orders: list[Order]) -> bytes:
-    """The beginning of an area: the orders, and nothing done yet. Notes where answers will lie."""
+    """The beginning of an area: the orders, and nothing done yet. Answers follow what is here."""
     data = b"".join([order.source + order.arguments for order in orders])
-    source_at, answer_at = DATA_AT, DATA_AT + len(data)
+    source_at = DATA_AT
     records: list[bytes] = []
     for order in orders:
-        order.answer_at = answer_at
-        sizes = (len(order.source), len(order.arguments), order.stdout_bytes, order.value_bytes)
-        words = (source_at, *sizes, answer_at, order.answer_max, 0)
+        limits = (order.stdout_bytes, order.value_bytes, order.answer_max)
+        words = (source_at, len(order.source), len(order.arguments), *limits, 0, 0)
         records.append(b"".join([word.to_bytes(4, "little") for word in words]))
         source_at += len(order.source) + len(order.arguments)
-        answer_at += order.answer_max
-    head = len(orders).to_bytes(8, "little").ljust(ORDERS_AT, b"\0") + b"".join(records)
-    return head.ljust(DATA_AT, b"\0") + data
+    words = (len(orders), 0, 0, source_at)
+    head = b"".join([word.to_bytes(8, "little") for word in words]).ljust(ORDERS_AT, b"\0")
+    return (head + b"".join(records)).ljust(DATA_AT, b"\0") + data

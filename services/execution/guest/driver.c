@@ -48,14 +48,14 @@ enum { BUFFER_HIGH = 0x5A4C0001, BUFFER_LOW, BUFFER_END };
 
 /* The shared area; workers.py knows this layout as well. */
 struct Order {
-  uint32_t source_at, source_bytes, arguments_bytes, stdout_bytes, value_bytes;
-  uint32_t answer_at, answer_max, unused;
+  uint32_t source_at, source_bytes, arguments_bytes, stdout_bytes, value_bytes, answer_max;
+  uint32_t unused[2];
 };
 struct Answer {
-  uint64_t bytes, wall_ns, cpu_ns, memory_bytes;
+  uint64_t at, bytes, wall_ns, cpu_ns, memory_bytes;
 };
 struct Area {
-  uint64_t count, begun, finished, unused[5];
+  uint64_t count, begun, finished, answers_end, unused[4];
   struct Order orders[ORDERS_MAX];
   struct Answer answers[ORDERS_MAX];
 };
@@ -223,8 +223,10 @@ static void write_answer(PyObject *answer, uint64_t index) {
       bytes > area->orders[index].answer_max)
     bytes = 0; /* no answer is like this: not believed, and run again in `strict` */
   else
-    memcpy((char *)area + area->orders[index].answer_at, text, bytes);
+    memcpy((char *)area + area->answers_end, text, bytes);
+  area->answers[index].at = area->answers_end;
   area->answers[index].bytes = bytes;
+  area->answers_end += bytes; /* there is room for the longest answers of all orders */
 }
 
 static void run_order(void) {

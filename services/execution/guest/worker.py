@@ -113,32 +113,33 @@ class Worker:
         enough = len(self.batch) if self.stops else len(self.orders)
         return self.state == "busy" and self.begun == self.finished >= enough
 
-    def canary_lives(self) -> bool:
+    def answers(self) -> "list[tuple[bytes, bytes]]":
+        """What it has answered since somebody took that, each with the figures beside it."""
+        until = min(self.finished, len(self.orders))
+        rows = self.rows(self.taken, until)
+        if not rows:
+            return []
+        # What lies there it may have written itself: it is only ever a place to read from.
+        start = min(number(rows[0], 0), AREA_BYTES)
+        size = sum([order.answer_max for order in self.orders[self.taken : until]])
+        wanted = number(rows[-1], 0) + number(rows[-1], 8) - start
+        data = posix.pread(self.area_fd, max(0, min(size, wanted)), start)
+        return [(answer_in(data, row, start), row) for row in rows]
+
+    def rows(self, first: int, until: int) -> list[bytes]:
+        size = ANSWER_BYTES * max(0, until - first)
+        table = posix.pread(self.area_fd, size, ANSWERS_AT + ANSWER_BYTES * first)
+        return [table[at : at + ANSWER_BYTES] for at in range(0, size, ANSWER_BYTES)]
+
+    def canary_lives(self, found: "list[tuple[bytes, bytes]]") -> bool:
         """Whether the batch ended with the answer that we know; a batch cut short has none."""
-        last = len(self.orders) - 1
-        return self.finished <= last or self.answer(last) == Canary.answer
+        return self.finished < len(self.orders) or found[-1][0] == Canary.answer
 
-    def answer(self, index: int) -> bytes:
-        order = self.orders[index]
-        size = number(self.record(index), 0)
-        return posix.pread(self.area_fd, min(size, order.answer_max), order.answer_at)
-
-    def record(self, index: int) -> bytes:
-        return posix.pread(self.area_fd, ANSWER_BYTES, ANSWERS_AT + ANSWER_BYTES * index)
-
-    def result(self, index: int) -> bytes:
-        """The frame for a run that it has finished."""
-        request, record = self.batch[index], self.record(index)
-        answer = self.answer(index)
-        how = b"X" if request.run_id in self.unwanted else b"E" if answer else b"U"
-        return done(
-            request.run_id,
-            how,
-            wall_us=number(record, 8) // 1000,
-            cpu_us=number(record, 16) // 1000,
-            peak_bytes=number(record, 24),
-            answer=answer,
-        )
+    def take(self, found: "list[tuple[bytes, bytes]]") -> "list[Request]":
+        """Those runs of the batch whose answers these are; they are not taken again."""
+        first = self.taken
+        self.taken = min(len(self.batch), first + len(found))
+        return self.batch[first : self.taken]
 
     def end_of(self, request: "Request", how: bytes, status: int) -> bytes:
         """The frame for the run that it ended with."""
@@ -190,3 +191,21 @@ class Worker:
             return time.clock_gettime(((~self.pid) << 3) | 2)  # clock_getcpuclockid(3)
         except OSError:  # it has just ended
             return NEVER_S
+
+
+def answer_in(data: bytes, row: bytes, start: int) -> bytes:
+    at = number(row, 0) - start
+    return data[at : at + number(row, 8)] if at >= 0 else b""
+
+
+def result_of(request: "Request", answer: bytes, row: bytes, *, unwanted: bool) -> bytes:
+    """The frame for a run that a worker has finished."""
+    how = b"X" if unwanted else b"E" if answer else b"U"
+    return done(
+        request.run_id,
+        how,
+        wall_us=number(row, 16) // 1000,
+        cpu_us=number(row, 24) // 1000,
+        peak_bytes=number(row, 32),
+        answer=answer,
+    )

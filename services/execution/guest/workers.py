@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # `typing` would double the zygote
     from services.execution.guest.area import ORDERS_MAX, ROOM_BYTES, Order
     from services.execution.guest.supervisor import Request, Settings
     from services.execution.guest.wire import done
-    from services.execution.guest.worker import Worker
+    from services.execution.guest.worker import Worker, result_of
 
 RECORD_BYTES = 16
 READY, FORKED, ENDED, FAILED = KINDS = b"A", b"P", b"X", b"E"
@@ -204,14 +204,17 @@ class Workers:
         worker.look(time.monotonic())
         if worker.state == "dying" or not said:  # nothing: the zygote is gone, and says so
             return
-        if said != b"d" or not worker.has_stopped() or not worker.canary_lives():
+        found = worker.answers()
+        if said != b"d" or not worker.has_stopped() or not worker.canary_lives(found):
             self.distrust(worker)
-        else:
-            self.take(worker)
-            worker.forget()
-            worker.state = "idle"
-            if worker.runs >= RUNS_MAX:
-                self.end(worker, b"")
+            return
+        taken, unwanted = worker.take(found), worker.unwanted
+        worker.forget()
+        worker.state = "idle"
+        if worker.runs >= RUNS_MAX:
+            self.end(worker, b"")
+        self.assign()  # so that it works while we tell
+        self.tell(taken, found, unwanted)
 
     def distrust(self, worker: "Worker") -> None:
         """Something is odd: nothing that it has and we have not taken counts."""
@@ -220,17 +223,19 @@ class Workers:
 
     def take(self, worker: "Worker") -> None:
         """Pass on what it has finished."""
-        until = min(worker.finished, len(worker.batch))
-        frames: list[bytes] = []
-        for index in range(worker.taken, until):
-            request = worker.batch[index]
-            if worker.trusted:
-                frames.append(worker.result(index))
-            else:
-                frames.append(done(request.run_id, UNSURE))
-        worker.taken = max(worker.taken, until)
-        for frame in frames:
-            self.send(frame)
+        found = worker.answers()
+        taken = worker.take(found)
+        if worker.trusted:
+            self.tell(taken, found, worker.unwanted)
+        else:
+            for request in taken:
+                self.send(done(request.run_id, UNSURE))
+
+    def tell(
+        self, taken: "list[Request]", found: "list[tuple[bytes, bytes]]", unwanted: set[int]
+    ) -> None:
+        for request, (answer, row) in zip(taken, found):  # noqa: B905 (the canary may follow)
+            self.send(result_of(request, answer, row, unwanted=request.run_id in unwanted))
 
     def ended(self, worker: "Worker", status: int) -> None:
         """It is gone: find out what that means for its batch, and have another."""

@@ -1,6 +1,5 @@
 """Those who ask the service: they run programs in one mode and check what comes back."""
 
-import inspect
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -15,29 +14,12 @@ Execute = Callable[..., AsyncGenerator[Result]]
 LIMITS = Limits()
 
 
-def mode_if_it_takes_one(execute: Execute, mode: str) -> dict[str, str]:
-    """What to add to a call so that it runs in `mode`.
-
-    An adapter for as long as there is an `execute` that knows `strict` alone and takes no mode;
-    without those, `{"mode": mode}` is all of it.
-
-    Raises:
-        TypeError: It cannot be asked for that mode.
-    """
-    if "mode" in inspect.signature(execute).parameters:
-        return {"mode": mode}
-    if mode != "strict":
-        raise TypeError(f"{execute} takes no mode, so it cannot run in {mode!r}")
-    return {}
-
-
 class Caller:
     """Has programs run in one mode."""
 
     def __init__(self, execute: Execute, mode: str) -> None:
         self._execute = execute
         self._mode = mode
-        self._added = mode_if_it_takes_one(execute, mode)
         self.modes = Counter[str]()
         """Of the results of trivial programs: `reset` has odd ones run again in `strict`."""
 
@@ -45,7 +27,7 @@ class Caller:
         self, programs: Sequence[Program], limits: Limits = LIMITS
     ) -> AsyncGenerator[Result]:
         """The results of one call, as they finish."""
-        return self._execute(programs, limits, **self._added)
+        return self._execute(programs, limits, mode=self._mode)
 
     async def one(self, program: Program, limits: Limits = LIMITS) -> Result:
         """Run one program on one input in a call of its own."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 
 from tests.bench.executing import targets
-from tests.bench.executing.callers import Caller, mode_if_it_takes_one
+from tests.bench.executing.callers import Caller
 from tests.bench.executing.echo import EchoRunner
 from tests.bench.executing.picture import chart
 from tests.bench.executing.spreads import Spread, ideal_per_s, quantile, ratios, spread
@@ -31,7 +31,9 @@ class Runner:
         self._values = values
         self._status = status
 
-    async def execute(self, programs: Sequence[Program], limits: Limits) -> AsyncGenerator[Result]:
+    async def execute(
+        self, programs: Sequence[Program], limits: Limits, mode: str
+    ) -> AsyncGenerator[Result]:
         for index, value in enumerate(self._values):
             yield Result(program_id=str(index), input_index=0, status=self._status, value=value)
 
@@ -157,13 +159,6 @@ async def test_a_caller_knows_which_mode_answered() -> None:
     await caller.trivial(4)
 
     assert caller.elsewhere == 1.0  # what echoes says `strict`
-
-
-def test_a_mode_is_only_named_to_those_who_know_modes() -> None:
-    assert mode_if_it_takes_one(EchoRunner().execute, "reset") == {"mode": "reset"}
-    assert mode_if_it_takes_one(Runner().execute, "strict") == {}
-    with pytest.raises(TypeError, match="takes no mode"):
-        mode_if_it_takes_one(Runner().execute, "reset")
 
 
 async def test_ways_take_turns_after_all_have_warmed_up() -> None:

@@ -1,0 +1,1 @@
+"""Programs by the hundred thousand, with sandboxes killed at random: `python -m tests.soak`."""
