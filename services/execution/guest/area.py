@@ -37,7 +37,7 @@ class Order:
 
 
 class Canary:
-    """A program of known answer. It ends each batch, and an answer that differs distrusts it."""
+    """A program of known answer: another one says that the worker cannot be trusted."""
 
     source = b"""def f(a, s):
     d = {x: str(x) for x in a}

@@ -33,7 +33,7 @@ enum {
   SLOTS_MAX = 32,
   FILTER_MAX = 512,
   OPEN_FILES_MAX = 32,
-  CHECKED_BATCHES = 16, /* the first ones, at each power of two, and then every one of so many */
+  CHECK_RUNS_MAX = 256, /* between two looks at all memory, which take milliseconds; fewer at first */
   CLOCKED_NS = 10000000,
   /* Descriptors of the zygote, as workers.py has laid them out. */
   NULL_FD = 64,
@@ -78,7 +78,7 @@ struct Driver {
   volatile struct Area *area;
   PyObject *call;
   int zygote, worked;
-  unsigned long batches, resident_bytes, base_bytes;
+  unsigned long runs, check_at, resident_bytes, base_bytes;
   int pids[SLOTS_MAX];
   struct sock_filter filter[FILTER_MAX];
   unsigned short filter_n;
@@ -192,9 +192,11 @@ static void wait_for_orders(void) {
   if (KERNEL(SYS_read, ORDERS_FD, (long)byte, 1) != 1) leave(EXIT_BROKEN);
 }
 
-/* Looking at all memory takes some milliseconds. */
-static int due(unsigned long batches) {
-  return batches % CHECKED_BATCHES == 0 || (batches < CHECKED_BATCHES && !(batches & (batches - 1)));
+static void check_sometimes(void) {
+  unsigned long runs = driver->runs;
+  if (runs < driver->check_at) return;
+  driver->check_at = runs + (runs < CHECK_RUNS_MAX ? runs + 1 : CHECK_RUNS_MAX);
+  if (!snapshot_intact()) leave(EXIT_BROKEN);
 }
 
 static void next_order(void) {
@@ -203,7 +205,7 @@ static void next_order(void) {
       report('A', 0, 0, 0);
       be_zygote();
     } else {
-      if (driver->worked && due(++driver->batches) && !snapshot_intact()) leave(EXIT_BROKEN);
+      if (driver->worked) check_sometimes();
       wait_for_orders();
     }
   }
@@ -250,6 +252,7 @@ static void run_order(void) {
   area->answers[index].memory_bytes = driver->resident_bytes + snapshot_grown_bytes();
   area->finished = index + 1;
   driver->worked = 1;
+  driver->runs++;
 }
 
 static void work(void) {

@@ -103,30 +103,28 @@ class Workers:
                 self.send(done(request.run_id, how))
                 return True
         for worker in self.workers:
-            if worker.running() == run_id:
-                self.end(worker, how)
-                return True
-            if worker.has(run_id):
-                worker.unwanted.add(run_id)
+            if worker.state == "busy" and worker.has(run_id):
+                worker.look(time.monotonic())
+                if worker.running() == run_id:
+                    self.end(worker, how)
+                else:
+                    worker.unwanted.add(run_id)
                 return True
         return False
 
     def assign(self) -> None:
         """Give waiting runs to workers that are free."""
-        for worker in self.workers:
-            if not self.queue:
-                return
-            if worker.state != "idle":
-                continue
-            if worker.memory_bytes == self.queue[0].memory_bytes:
+        for worker in self.idle():
+            if self.queue and worker.memory_bytes == self.queue[0].memory_bytes:
                 worker.give(self.batch())
-            elif not any(map(self.suits, self.workers)):
-                self.end(worker, b"")  # its limit cannot be changed, but another's can be chosen
+        if self.queue:
+            for worker in self.idle():
+                # Its limit cannot be changed, but that of the next one in its place can be chosen.
+                if worker.memory_bytes != self.queue[0].memory_bytes:
+                    self.end(worker, b"")
 
-    def suits(self, worker: "Worker") -> bool:
-        """Whether it is, or will soon be, free for the first run that waits."""
-        same = worker.memory_bytes == self.queue[0].memory_bytes
-        return worker.state == "forking" or (same and worker.state in ("idle", "busy"))
+    def idle(self) -> "list[Worker]":
+        return [worker for worker in self.workers if worker.state == "idle"]
 
     def batch(self) -> "list[Request]":
         """A fair share of what waits, all with one memory limit."""
@@ -307,6 +305,9 @@ class Workers:
         elapsed_s = worker.watch(now_s)
         if elapsed_s is not None:
             run_id = worker.batch[worker.begun - 1].run_id
+            if run_id in worker.unwanted:
+                self.end(worker, b"X")
+                return
             elapsed_us = int(elapsed_s * 1e6)
             self.send(b"N" + run_id.to_bytes(4, "little") + elapsed_us.to_bytes(8, "little"))
 
