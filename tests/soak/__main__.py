@@ -6,6 +6,7 @@ more than a tenth (and what gVisor's own collector may keep) over its life.
 
 import argparse
 import asyncio
+import logging
 import os
 import random
 import signal
@@ -133,6 +134,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--strict-runs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.ERROR)  # that sandboxes are lost is what this is about
     failures: list[str] = []
     for mode, runs in (("reset", asked.reset_runs), ("strict", asked.strict_runs)):
         if runs:

@@ -20,30 +20,32 @@ class Kind:
 
 
 KINDS = [
-    Kind(40, "def f(a): return a"),
+    Kind(160, "def f(a): return a"),
     Kind(
-        10,
+        40,
         "def f(a): return [a + b for b in range(3)]",
         value=lambda n: repr([n + b for b in range(3)]),
     ),
     Kind(
-        10,
+        40,
         "from collections import Counter\ndef f(a): return sorted(Counter(str(a)).items())",
         value=lambda n: repr([(d, str(n).count(d)) for d in sorted(set(str(n)))]),
     ),
     Kind(
-        10,
+        40,
         "def f(a): raise ValueError(a)",
         RunStatus.ERROR,
         lambda _: "",
         lambda n: str(n),
     ),
-    Kind(5, "def f(a):\n    print('x' * 5000)\n    return a"),
-    Kind(5, "kept = []\ndef f(a):\n    for i in range(20_000): kept.append([i])\n    return a"),
-    Kind(5, "import builtins\nbuiltins.sorted = builtins.len = None\ndef f(a): return a"),
-    Kind(3, "import sys\nsys.modules.clear()\ndef f(a): return a"),
-    Kind(3, "def f(a):\n    try: return f(a)\n    except RecursionError: return a"),
-    Kind(3, "import os\ndef f(a):\n    kept = [open('/dev/null') for _ in range(9)]\n    return a"),
+    Kind(20, "def f(a):\n    print('x' * 5000)\n    return a"),
+    Kind(20, "kept = []\ndef f(a):\n    for i in range(20_000): kept.append([i])\n    return a"),
+    Kind(20, "import builtins\nbuiltins.sorted = builtins.len = None\ndef f(a): return a"),
+    Kind(12, "import sys\nsys.modules.clear()\ndef f(a): return a"),
+    Kind(12, "def f(a):\n    try: return f(a)\n    except RecursionError: return a"),
+    Kind(
+        12, "import os\ndef f(a):\n    kept = [open('/dev/null') for _ in range(9)]\n    return a"
+    ),
     Kind(1, "import resource\ndef f(a): return a"),
     Kind(1, "import os\ndef f(a): os._exit(a % 99)", RunStatus.CRASH, lambda _: ""),
     Kind(1, "def f(a): return bytearray(8 << 30)", RunStatus.OOM, lambda _: ""),
