@@ -13,6 +13,7 @@ from pathlib import Path
 
 from services.execution import metered, selftest
 from services.execution.cache import ResultCache
+from services.execution.flight import ResetImpossibleError, SandboxLostError
 from services.execution.isolation import pod, runsc
 from services.execution.isolation.image import Image, ensure_image
 from services.execution.isolation.interpreter import probe
@@ -25,7 +26,7 @@ from services.execution.isolation.launch import (
     UnsafeLauncher,
 )
 from services.execution.pool import Pool, PoolSize
-from services.execution.sandbox import ResetImpossibleError, Sandbox, SandboxLostError
+from services.execution.sandbox import Sandbox
 from services.execution.scratch import scratch_folder
 from services.execution.settings import ExecutionSettings
 from zeroloop.core.execution import Capabilities

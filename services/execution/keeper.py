@@ -5,10 +5,11 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from services.execution.flight import ResetImpossibleError, SandboxLostError
 from services.execution.isolation.launch import Launcher
 from services.execution.odd import OddRuns
 from services.execution.reset_shift import ResetShift
-from services.execution.sandbox import ResetImpossibleError, Sandbox, SandboxLostError
+from services.execution.sandbox import Sandbox
 from services.execution.shift import StrictShift, Wear
 from services.execution.work import Work
 

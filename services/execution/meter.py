@@ -8,8 +8,11 @@ In a pod the process table is gVisor's, and its clock the one that runs on; see 
 """
 
 import os
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
+
+TAPE_SAMPLES = 256
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -34,6 +37,22 @@ def spent_at_most_s(before: Sample, after: Sample) -> float:
     """
     spaces = [total - before.spaces_s.get(pid, 0.0) for pid, total in after.spaces_s.items()]
     return after.kernel_s - before.kernel_s + max(spaces, default=0.0)
+
+
+class Tape:
+    """Samples of the recent past, for runs of which nobody knew that they would take long."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, Sample]] = deque(maxlen=TAPE_SAMPLES)
+
+    def add(self, now_s: float, sample: Sample) -> None:
+        """Keep a sample that was taken now."""
+        self._samples.append((now_s, sample))
+
+    def before(self, moment_s: float) -> tuple[float, Sample] | None:
+        """The last one from before, or if there is none the first one; with its time."""
+        known = [pair for pair in self._samples if pair[0] <= moment_s]
+        return known[-1] if known else next(iter(self._samples), None)
 
 
 class HostMeter:

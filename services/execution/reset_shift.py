@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+from services.execution.flight import End
 from services.execution.frames import Done
 from services.execution.isolation.launch import SEEDS
 from services.execution.odd import OddRuns
 from services.execution.outcome import compare, outcome_of
-from services.execution.sandbox import End, Sandbox
+from services.execution.sandbox import Sandbox
 from services.execution.shift import Wear, retry
 from services.execution.work import Finished, Job, Work
 from zeroloop.core.execution import Determinism, Mode
@@ -123,7 +124,7 @@ class ResetShift:
         order = job.order
         outcome = outcome_of(end, value_bytes=order.value_bytes, stdout_bytes=order.stdout_bytes)
         outcome = replace(outcome, mode=Mode.RESET)
-        if self._odd.is_odd(outcome):
+        if self._odd.is_odd(outcome, order.cpu_s):
             self._odd.run_in_strict(job)
             return False
         if job.paired and job.first is None and outcome.status is not RunStatus.TIMEOUT:

@@ -8,6 +8,14 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from services.execution.flight import (
+    End,
+    Flight,
+    ResetImpossibleError,
+    RunNotStartedError,
+    SandboxLostError,
+    settle,
+)
 from services.execution.frames import (
     FRAME_BYTES_MAX,
     Done,
@@ -25,7 +33,7 @@ from services.execution.frames import (
     encode_run,
 )
 from services.execution.isolation.launch import SEEDS, Launched, Launcher
-from services.execution.meter import HostMeter, Sample, spent_at_most_s
+from services.execution.meter import HostMeter, Tape, spent_at_most_s
 
 READY_S = 20.0
 """From start to ready takes 0.2 s; ten agents on two cores may stretch that a lot."""
@@ -40,45 +48,13 @@ BASELINE_AT_ONCE_S = 0.5
 """Under limits below this, so much unwatched time would matter: watched from the beginning."""
 
 RECHECK_S = 0.02
+SAMPLE_S = 0.02
+"""Between two looks at what a sandbox has used, while it has runs in `reset`."""
+
 STDERR_BYTES = 2048
 """Of what a sandbox has to say, the last part is kept for the error message."""
 
 _ids = itertools.count()
-
-
-class SandboxLostError(Exception):
-    """The sandbox is gone, and the run with it."""
-
-
-class ResetImpossibleError(Exception):
-    """Mode `reset` does not work in this sandbox; says why."""
-
-
-class RunNotStartedError(Exception):
-    """The run failed before its program began; the sandbox is well."""
-
-
-End = Done | SandboxLostError | RunNotStartedError
-"""What may become of a run."""
-
-
-class _Flight:
-    """A run that is under way."""
-
-    def __init__(
-        self, order: RunOrder, slot: int | None, started_s: float, land: Callable[[End], None]
-    ) -> None:
-        self.order = order
-        self.slot = slot
-        """In `strict`, of the child."""
-
-        self.started_s = started_s
-        """In `reset`, when it was asked for, until it is seen to take long."""
-
-        self.land = land
-        self.baseline = Sample()
-        self.used_before_s: float | None = None
-        """What counts as used before the baseline was taken; None if there is none yet."""
 
 
 class Sandbox:
@@ -88,7 +64,7 @@ class Sandbox:
         self._launcher = launcher
         self._launched = launched
         self._free = deque(range(workers))
-        self._flights: dict[int, _Flight] = {}
+        self._flights: dict[int, Flight] = {}
         self._run_ids = itertools.count(1)
         self._orders: list[bytes] = []
         self._ordered = asyncio.Event()
@@ -100,10 +76,11 @@ class Sandbox:
         """Something must be heard of the runs in `reset` by then."""
 
         self._stderr = b""
-        self._meter = HostMeter()
+        self._meter, self._tape = HostMeter(), Tape()
         self._loop = asyncio.get_running_loop()
         self._judges: set[asyncio.Task[None]] = set()
-        duties = (self._read(), self._write(), self._drain(), self._mind_silence())
+        duties = [self._read(), self._write(), self._drain(), self._mind_silence()]
+        duties += [self._record()] if launcher.watched and launcher.resets else []
         self._tasks = [asyncio.create_task(duty) for duty in duties]
         self.lost = asyncio.Event()
         self.runs = 0
@@ -166,7 +143,7 @@ class Sandbox:
         run_id = next(self._run_ids)
         ended: asyncio.Future[Done] = self._loop.create_future()
         slot = self._free.popleft()
-        flight = _Flight(order, slot, self._loop.time(), lambda end: _settle(ended, end))
+        flight = Flight(order, slot, self._loop.time(), lambda end: settle(ended, end))
         self._flights[run_id] = flight
         self.runs += 1
         watch = self._watch_later(run_id, flight)
@@ -192,7 +169,7 @@ class Sandbox:
         The run waits in the sandbox for a worker.
         """
         run_id = next(self._run_ids)
-        self._flights[run_id] = _Flight(order, None, self._loop.time(), land)
+        self._flights[run_id] = Flight(order, None, self._loop.time(), land)
         self._heard_in_time(order.wall_s)
         self._orders.append(encode_run(run_id, seed, 0, order, reset=True))
         self._ordered.set()
@@ -316,7 +293,7 @@ class Sandbox:
         if not self._awaited:
             self._ready.set()
 
-    def _land(self, run_id: int) -> _Flight | None:
+    def _land(self, run_id: int) -> Flight | None:
         flight = self._flights.pop(run_id, None)
         if flight is not None and flight.slot is not None:
             self._free.append(flight.slot)
@@ -340,25 +317,33 @@ class Sandbox:
 
     # Processor time. The sandbox's clock says when to look; what the host really gave decides.
 
-    def _watch_later(self, run_id: int, flight: _Flight) -> asyncio.TimerHandle:
+    def _watch_later(self, run_id: int, flight: Flight) -> asyncio.TimerHandle:
         if flight.order.cpu_s < BASELINE_AT_ONCE_S:
             self._take_baseline(run_id)
         return self._loop.call_later(BASELINE_S, self._take_baseline, run_id)
 
+    async def _record(self) -> None:
+        while True:
+            await asyncio.sleep(SAMPLE_S)
+            if any(flight.slot is None for flight in self._flights.values()):
+                self._tape.add(self._loop.time(), self._meter.sample(self.pid))
+
     def _watch(self, run_id: int, elapsed_s: float) -> None:
-        """All that a run of mode `reset` may have used before counts as used."""
+        """Look back to where a run of mode `reset` began that takes long."""
         flight = self._flights.get(run_id)
         if flight is not None:
             flight.started_s = self._loop.time() - elapsed_s
-            if self._launcher.watched:
-                self._count_from_now(flight, elapsed_s)
+            if (known := self._tape.before(flight.started_s)) is not None:
+                # What nobody measured may have been its own.
+                flight.used_before_s = max(0.0, known[0] - flight.started_s)
+                flight.baseline = known[1]
 
     def _take_baseline(self, run_id: int) -> None:
         flight = self._flights.get(run_id)
         if flight is not None and flight.used_before_s is None and self._launcher.watched:
             self._count_from_now(flight, self._loop.time() - flight.started_s)
 
-    def _count_from_now(self, flight: _Flight, used_before_s: float) -> None:
+    def _count_from_now(self, flight: Flight, used_before_s: float) -> None:
         flight.used_before_s = used_before_s
         flight.baseline = self._meter.sample(self.pid)
 
@@ -377,7 +362,7 @@ class Sandbox:
         except SandboxLostError:
             pass
 
-    async def _spent_s(self, flight: _Flight) -> float:
+    async def _spent_s(self, flight: Flight) -> float:
         yardstick = self._launched.yardstick
         if flight.used_before_s is None:
             # In a pod the clock that has reached the limit is right but for a factor; seen from a
@@ -388,13 +373,3 @@ class Sandbox:
         slowdown = await yardstick.slowdown() if yardstick else 1.0
         since_s = spent_at_most_s(flight.baseline, self._meter.sample(self.pid))
         return (flight.used_before_s + since_s) / slowdown
-
-
-def _settle(future: asyncio.Future[Done], result: End) -> None:
-    if future.done():
-        return
-    if isinstance(result, Exception):
-        future.set_exception(result)
-        future.exception()  # seen, even if the caller was cancelled
-    else:
-        future.set_result(result)

@@ -5,12 +5,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from services.execution.flight import End, RunNotStartedError
 from services.execution.frames import Done, How, RunOrder
 from services.execution.isolation.launch import SEEDS
 from services.execution.isolation.pod import GVISOR_KERNEL
 from services.execution.outcome import Outcome, compare, outcome_of
 from services.execution.requests import order_of
-from services.execution.sandbox import End, RunNotStartedError, Sandbox
+from services.execution.sandbox import Sandbox
 from zeroloop.core.execution import Determinism, Isolation, Limits
 from zeroloop.core.tasks import RunStatus
 from zeroloop.errors import UnavailableError

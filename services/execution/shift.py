@@ -3,9 +3,10 @@
 import asyncio
 import logging
 
+from services.execution.flight import RunNotStartedError, SandboxLostError
 from services.execution.isolation.launch import SEEDS
 from services.execution.outcome import Outcome, compare, outcome_of
-from services.execution.sandbox import RunNotStartedError, Sandbox, SandboxLostError
+from services.execution.sandbox import Sandbox
 from services.execution.work import Finished, Job, Room, Work
 from zeroloop.core.execution import Determinism, Mode
 from zeroloop.core.tasks import RunStatus

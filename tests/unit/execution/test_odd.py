@@ -59,13 +59,20 @@ async def check(odd: OddRuns, strict: Outcome) -> None:
 async def test_only_ordinary_ends_count(odd: OddRuns, status: RunStatus) -> None:
     strange = {RunStatus.OOM, RunStatus.CRASH, RunStatus.GARBLED, RunStatus.NOT_EXECUTED}
 
-    assert odd.is_odd(Outcome(status=status)) is (status in strange)
+    assert odd.is_odd(Outcome(status=status), 1.0) is (status in strange)
 
 
 async def test_a_buffer_that_the_kernel_may_not_write_to_is_odd(odd: OddRuns) -> None:
     outcome = Outcome(status=RunStatus.ERROR, type_name="OSError", message="[Errno 14] Bad address")
 
-    assert odd.is_odd(outcome)
+    assert odd.is_odd(outcome, 1.0)
+
+
+@pytest.mark.parametrize(("wall_s", "expected"), [(1.1, False), (1.6, True)])
+async def test_a_loop_that_had_to_wait_is_odd(odd: OddRuns, wall_s: float, expected: bool) -> None:
+    outcome = Outcome(status=RunStatus.TIMEOUT, detail="cpu", wall_time_s=wall_s)
+
+    assert odd.is_odd(outcome, 1.0) is expected
 
 
 async def test_an_odd_run_begins_anew_in_strict(odd: OddRuns) -> None:

@@ -1,0 +1,34 @@
+"""Looking back to when nobody was watching yet."""
+
+from services.execution.meter import TAPE_SAMPLES, Sample, Tape
+
+
+def test_of_an_empty_tape_nothing_is_known() -> None:
+    assert Tape().before(1.0) is None
+
+
+def test_the_last_sample_before_the_moment_counts() -> None:
+    tape = Tape()
+    for number in range(5):
+        tape.add(number, Sample(kernel_s=number / 10))
+
+    assert tape.before(2.5) == (2, Sample(kernel_s=0.2))
+    assert tape.before(3.0) == (3, Sample(kernel_s=0.3))
+
+
+def test_before_all_samples_it_is_the_first_one() -> None:
+    tape = Tape()
+    tape.add(7.0, Sample(kernel_s=0.7))
+    tape.add(8.0, Sample(kernel_s=0.8))
+
+    assert tape.before(1.0) == (7.0, Sample(kernel_s=0.7))
+
+
+def test_the_past_is_forgotten() -> None:
+    tape = Tape()
+    for number in range(2 * TAPE_SAMPLES):
+        tape.add(number, Sample())
+
+    known = tape.before(0)
+    assert known is not None
+    assert known[0] == TAPE_SAMPLES
