@@ -33,7 +33,7 @@ from services.execution.frames import (
     encode_run,
 )
 from services.execution.isolation.launch import SEEDS, Launched, Launcher
-from services.execution.meter import HostMeter, Tape, spent_at_most_s
+from services.execution.meter import HostMeter, Tape, spent_s
 
 READY_S = 20.0
 """From start to ready takes 0.2 s; ten agents on two cores may stretch that a lot."""
@@ -371,5 +371,5 @@ class Sandbox:
             self._count_from_now(flight, flight.order.cpu_s if yardstick else elapsed_s)
         assert flight.used_before_s is not None
         slowdown = await yardstick.slowdown() if yardstick else 1.0
-        since_s = spent_at_most_s(flight.baseline, self._meter.sample(self.pid))
+        since_s = spent_s(flight.baseline, self._meter.sample(self.pid))
         return (flight.used_before_s + since_s) / slowdown
