@@ -188,7 +188,8 @@ class Pool:
     def _begin(self, job: Job) -> None:
         """Queue a job whose result is not known already."""
         job.cache_key = key_of(job.order, self._image_digest)
-        if (known := self._cache.get(job.cache_key)) is not None:
+        known = self._cache.get(job.cache_key)
+        if known is not None and (known.outcome.mode is job.mode or job.mode is self.modes[0]):
             self._work.pending -= 1
             job.call.finished.put_nowait((job.run, known))
             return

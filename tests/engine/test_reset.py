@@ -6,6 +6,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -137,6 +138,16 @@ async def test_what_is_odd_is_run_again_in_strict(pool: Pool) -> None:
     }
 
 
+async def test_whoever_ends_as_a_worker_would_costs_no_sandbox(pool: Pool) -> None:
+    source = "import os\ndef f(code): os._exit(code)"
+    sandboxes = set(pool.fleet.working)
+
+    results = await run(pool, [Program(source, ("97", "98", "99", *["96"] * 12))])
+
+    assert {(r.status, r.mode) for r in results} == {(RunStatus.CRASH, Mode.STRICT)}
+    assert set(pool.fleet.working) == sandboxes
+
+
 async def test_an_odd_run_takes_nobody_with_it(pool: Pool) -> None:
     sources = [*LEFT_TO_STRICT, *[SORT] * 40]
     programs = [Program(s, ("[2, 1]",) if s is SORT else ("",)) for s in sources]
@@ -195,6 +206,25 @@ async def test_pairs_are_run_by_two_interpreters(pool: Pool) -> None:
         "address": (Determinism.NO, Mode.RESET),
         "pid": (Determinism.NO, Mode.RESET),
     }
+
+
+async def test_what_is_known_is_not_run_again(tmp_path: Path) -> None:
+    settings = ExecutionSettings(sandboxes=1, workers=1, scratch_dir=tmp_path / "sandboxes")
+    program = Program("def f(): return 2 ** 9", check_determinism=True)
+    async with open_backend(settings, cache_folder(None, os.environ)) as backend:
+        found = [
+            (result.value, result.mode, result.cached)
+            for mode in ("", "", "strict", "strict")
+            for result in await run(backend.pool, [program], mode=mode)
+        ]
+
+    # Whoever asks for strict is not given what was found in reset.
+    assert found == [
+        ("512", Mode.RESET, False),
+        ("512", Mode.RESET, True),
+        ("512", Mode.STRICT, False),
+        ("512", Mode.STRICT, False),
+    ]
 
 
 async def test_a_cancelled_call_leaves_the_workers_to_others(pool: Pool) -> None:

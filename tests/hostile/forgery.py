@@ -7,6 +7,14 @@ EXITS = [
     hostile("leave with exit code 0", "import os\nos._exit(0)", crash("exit code 0")),
     hostile("leave with exit code 3", "import os\nos._exit(3)", crash("exit code 3")),
     hostile("leave as if the setup had failed", "import os\nos._exit(70)", crash("exit code 70")),
+    *(
+        hostile(
+            f"leave as a worker would, with {code}",
+            f"import os\nos._exit({code})",
+            crash(f"exit code {code}"),
+        )
+        for code in (96, 97, 98, 99)
+    ),
     hostile("sys.exit(0)", "import sys\nsys.exit(0)", error("SystemExit")),
     hostile("KeyboardInterrupt", "raise KeyboardInterrupt", error("KeyboardInterrupt")),
     hostile("abort", "import os\nos.abort()", crash("signal")),

@@ -250,7 +250,9 @@ class Workers:
         else:
             for request in rest:
                 self.send(done(request.run_id, UNSURE))
-        self.failed_forks = self.failed_forks + 1 if status == SETUP_FAILED else 0
+        # A program may choose the same code; whoever had one has been set up.
+        failed = status == SETUP_FAILED and worker.runs == 0
+        self.failed_forks = self.failed_forks + 1 if failed else 0
         worker.clear()
         if self.failed_forks < FAILED_FORKS_MAX:
             self.fork(worker)
