@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     else:
         print(
             f"sandbox: gVisor {found.runtime_version} on {found.platform}, "
-            f"CPython {found.python_version}, every limit proven"
+            f"CPython {found.python_version}, every limit proven in {' and '.join(found.modes)}"
         )
     return 0
 
