@@ -35,8 +35,8 @@ INT_DIGITS_MAX = 4300
 SETUP_FAILED = 70
 CPU_BACKSTOP_S = 2
 STDOUT = 1
-FRAMES_FEWER = 2
-"""Than a program has above itself in mode `reset`, one of `deeper` counted."""
+FRAMES_FEWER = 3 if sys.version_info < (3, 12) else 0
+"""Than a program has above itself in mode `reset`: until 3.12 calls through C count as well."""
 
 real_name = type.__dict__["__name__"].__get__
 
@@ -170,11 +170,6 @@ def extension(path: str, name: str) -> "Any":
     return module
 
 
-def deeper(frames: int, call: "Callable[[Request], bytes]", request: "Request") -> bytes:
-    """Call from so many frames further down, so that recursion ends at one depth in all modes."""
-    return deeper(frames - 1, call, request) if frames else call(request)
-
-
 def quiet() -> None:
     """Drop what programs have no business with."""
     _warnings.filters[:] = [("ignore", None, Warning, None, 0)]
@@ -208,7 +203,7 @@ def prepare(here: str, uid: int, load: "Callable[..., dict[str, Any]]") -> "RunC
         try:
             result_fd = lock_in(request, write_fd)
             gc.enable()
-            data = deeper(FRAMES_FEWER, answer_or_no_memory, request)
+            data = from_further_down(FRAMES_FEWER, request)
             while data:
                 data = data[posix.write(result_fd, data) :]
         finally:
@@ -227,7 +222,10 @@ def prepare(here: str, uid: int, load: "Callable[..., dict[str, Any]]") -> "RunC
             posix.write(STDOUT, field(payload))
             posix._exit(SETUP_FAILED)
 
-    def answer_or_no_memory(request: "Request") -> bytes:
+    def from_further_down(frames: int, request: "Request") -> bytes:
+        """So that recursion ends at the same depth in all modes."""
+        if frames > 0:
+            return from_further_down(frames - 1, request)
         try:
             return runner.answer(
                 request.source, request.arguments, request.stdout_bytes, request.value_bytes
