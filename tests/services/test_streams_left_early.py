@@ -22,6 +22,7 @@ from zeroloop.core.generation import Completion, Prompt, Sampling, ScoredTokens
 from zeroloop.core.judging import Proposal
 from zeroloop.core.rounds import Estimate, Stage
 from zeroloop.core.tasks import Kind
+from zeroloop.execution.v1 import execution_pb2
 from zeroloop.inference.v1 import inference_pb2
 
 LEFT_S = 5.0
@@ -31,6 +32,9 @@ LEFT_S = 5.0
 _completion = Completion(prompt_index=0, sample_index=0, text="", token_ids=())
 _estimate = Estimate(index=0, outcomes=(), accuracies=())
 REPLIES = {
+    "Execute": execution_pb2.ExecuteResponse(
+        results=[execution_pb2.Result()] * 2
+    ).SerializeToString(),
     "Generate": inference_pb2.GenerateResponse(
         completion=_inference_wire.completion_to_pb(_completion)
     ).SerializeToString(),
