@@ -73,6 +73,8 @@ async def test_sleep_waits_for_running_calls() -> None:
 
         await service.weights.sleep()
 
+        # Its end and our answer come on two streams; on its own it would take much longer.
+        await asyncio.wait({running}, timeout=0.2)
         assert running.done()
         assert (await running)[0].text
 
