@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # `typing` would double the zygote
 RECORD_BYTES = 16
 READY, FORKED, ENDED, FAILED = KINDS = b"A", b"P", b"X", b"E"
 POLLIN = 1  # of `select`
-PIPE_BYTES = 1 << 16
+PIPE_BYTES, WORDS_BYTES = 1 << 16, 1 << 10
 REPORTS_FD = 66
 NOTICED_S = 0.03
 """A run that takes longer is watched, and the rest of its batch goes elsewhere."""
@@ -70,7 +70,7 @@ class Workers:
             try:
                 zygote(given)  # never returns
             except BaseException as error:  # noqa: BLE001 (told, whatever it is)
-                words = repr(error).encode()[:PIPE_BYTES]
+                words = b"! " + repr(error).encode()[:WORDS_BYTES]  # no record begins so
                 for fd in (REPORTS_FD, reports):  # where it has moved to, or is still
                     try:
                         posix.write(fd, words)
