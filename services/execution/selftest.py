@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from services.execution.flight import End, RunNotStartedError
-from services.execution.frames import Done, How, RunOrder
+from services.execution.frames import Done, RunOrder
 from services.execution.isolation.launch import SEEDS
 from services.execution.isolation.pod import GVISOR_KERNEL
 from services.execution.outcome import Outcome, compare, outcome_of
@@ -17,6 +17,7 @@ from zeroloop.core.tasks import RunStatus
 from zeroloop.errors import UnavailableError
 
 MEMORY_MIB = 128
+_DEFAULT_MIB = Limits().memory_mib
 _LIMITS = Limits(cpu_time_s=2.0, memory_mib=MEMORY_MIB)
 _BUSY = Limits(cpu_time_s=0.1, wall_time_s=15.0, memory_mib=MEMORY_MIB)
 _IDLE = Limits(cpu_time_s=2.0, wall_time_s=0.3, memory_mib=MEMORY_MIB)
@@ -36,8 +37,10 @@ class Proof:
     holds: Callable[[Outcome], bool]
     limits: Limits = _LIMITS
     input_text: str = ""
-    lasting: bool = False
-    """It asks the kernel for what a memory put back would not undo: left to `strict`."""
+    of_memory: bool = False
+    strict_alone: bool = False
+    """It asks the kernel for what a memory put back would not undo, or loads a library for good:
+    in `reset` it would end its worker, and so is left to `strict` there as well."""
 
     @property
     def source(self) -> str:
@@ -66,11 +69,13 @@ PROOFS = [
         "0.8 times the memory limit",
         f"bytearray({MEMORY_MIB << 20} * 8 // 10)",
         _status(RunStatus.OK),
+        of_memory=True,
     ),
     Proof(
         "1.2 times the memory limit",
         f"bytearray({MEMORY_MIB << 20} * 12 // 10)",
         _status(RunStatus.OOM),
+        of_memory=True,
     ),
     Proof("write a file", "open('/tmp/x', 'w')", _error("")),
     Proof("open 64 files", "x = [open('/dev/null') for _ in range(64)]", _error("OSError")),
@@ -78,13 +83,17 @@ PROOFS = [
         "raise a limit",
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (-1, -1))",
         _error(""),
+        strict_alone=True,
     ),
     Proof("fork", "import os; os.fork()", _error("PermissionError")),
-    Proof("socket", "import _socket; _socket.socket()", _error("PermissionError")),
+    Proof(
+        *("socket", "import _socket; _socket.socket()", _error("PermissionError")),
+        strict_alone=True,
+    ),
     Proof("kill itself", "import os; os.kill(os.getpid(), 9)", _error("PermissionError")),
     Proof(
         *("thread", "import _thread; _thread.start_new_thread(f, ())", _error("RuntimeError")),
-        lasting=True,
+        strict_alone=True,
     ),
     Proof("print 1 MiB", "print('x' * (1 << 20))", _truncated),
     Proof("return 1 MiB", "return 'x' * (1 << 20)", _status(RunStatus.TOOLARGE)),
@@ -121,10 +130,17 @@ async def prove(sandbox: Sandbox, *, isolation: Isolation, workers: int) -> None
         UnavailableError: Names each proof that failed, and what happened instead.
     """
     proofs = PROOFS + ([_KERNEL] if isolation is Isolation.GVISOR else [])
-    failures = await _failures(proofs, partial(_strict, sandbox), workers)
-    if sandbox.resets:
-        # Memory limits below those of the waiting workers cost one each: few at a time.
-        failures += [f"reset: {f}" for f in await _failures(proofs, partial(_reset, sandbox), 1)]
+    modes = {"strict": _strict} | ({"reset": _reset} if sandbox.resets else {})
+    some = [proof for proof in proofs if not proof.strict_alone]
+    found = await asyncio.gather(
+        *(
+            _failures(proofs if run is _strict else some, partial(run, sandbox), workers)
+            for run in modes.values()
+        )
+    )
+    failures = [
+        f"{words} in {mode}" for mode, each in zip(modes, found, strict=True) for words in each
+    ]
     if failures:
         raise UnavailableError(f"self-test failed: {'; '.join(failures)}")
 
@@ -155,15 +171,14 @@ async def _strict(sandbox: Sandbox, proof: Proof, seed: int) -> Outcome:
 
 
 async def _reset(sandbox: Sandbox, proof: Proof, seed: int) -> Outcome:
-    """In `reset`; what that would leave to `strict` is proven there."""
-    order = _order(proof)
+    """In `reset`. Its workers wait with the default limit; another one would cost each a fork."""
+    limits = proof.limits if proof.of_memory else replace(proof.limits, memory_mib=_DEFAULT_MIB)
+    order = _order(replace(proof, limits=limits))
     landed: asyncio.Future[End] = asyncio.get_running_loop().create_future()
     sandbox.submit(order, seed, landed.set_result)
     end = await landed
     if not isinstance(end, Done):
         raise UnavailableError(f"self-test failed: {end}") from end
-    if end.how is How.UNSURE and proof.lasting:
-        return _outcome(order, await sandbox.run(order, seed))
     return _outcome(order, end)
 
 
