@@ -272,8 +272,9 @@ async def test_users_and_namespaces_part_programs_from_the_service(
     workers = [p for p in sandboxed if p["capabilities"] == 0]
     assert service["uid"] == 0
     assert service["capabilities"] == 0b1100_0000  # SETGID, SETUID
-    assert len(supervisors) == 2 * SANDBOXES
-    assert len(workers) == len({p["uid"] for p in workers}) == SANDBOXES * WORKERS
+    # In each of two interpreters a supervisor, the zygote of its workers, and those.
+    assert len(supervisors) == 2 * 2 * SANDBOXES
+    assert len(workers) == len({p["uid"] for p in workers}) == 2 * SANDBOXES * WORKERS
     assert not {p["uid"] for p in workers} & {p["uid"] for p in supervisors}
     for name in ("net", "pid", "user"):
         inside = {p["namespaces"][name] for p in workers}
