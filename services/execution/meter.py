@@ -54,6 +54,10 @@ class Tape:
         """Keep a sample that was taken now."""
         self._samples.append((now_s, sample))
 
+    def clear(self) -> None:
+        """Forget all: time in which nothing was recorded says nothing about a run after it."""
+        self._samples.clear()
+
     def before(self, moment_s: float) -> tuple[float, Sample] | None:
         """The last one from before, or if there is none the first one; with its time."""
         known = [pair for pair in self._samples if pair[0] <= moment_s]

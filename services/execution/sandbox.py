@@ -327,6 +327,8 @@ class Sandbox:
             await asyncio.sleep(SAMPLE_S)
             if any(flight.slot is None for flight in self._flights.values()):
                 self._tape.add(self._loop.time(), self._meter.sample(self.pid))
+            else:
+                self._tape.clear()
 
     def _watch(self, run_id: int, elapsed_s: float) -> None:
         """Look back to where a run of mode `reset` began that takes long."""

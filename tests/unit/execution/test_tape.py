@@ -24,6 +24,16 @@ def test_before_all_samples_it_is_the_first_one() -> None:
     assert tape.before(1.0) == (7.0, Sample(kernel_s=0.7))
 
 
+def test_what_was_before_a_pause_is_forgotten() -> None:
+    tape = Tape()
+    tape.add(1.0, Sample(kernel_s=0.1))
+
+    tape.clear()
+    tape.add(600.0, Sample(kernel_s=9.0))
+
+    assert tape.before(599.9) == (600.0, Sample(kernel_s=9.0))
+
+
 def test_the_past_is_forgotten() -> None:
     tape = Tape()
     for number in range(2 * TAPE_SAMPLES):
