@@ -10,7 +10,7 @@ from services.execution.isolation.launch import SEEDS
 from services.execution.odd import OddRuns
 from services.execution.outcome import compare, outcome_of
 from services.execution.sandbox import Sandbox
-from services.execution.shift import Wear, retry
+from services.execution.shift import Wear, retry, unless_lost
 from services.execution.work import Finished, Job, Work
 from zeroloop.core.execution import Determinism, Mode
 from zeroloop.core.tasks import RunStatus
@@ -56,7 +56,8 @@ class ResetShift:
                 if room <= 0:
                     await self._one_landed()
                     continue
-                for job in await self._next_jobs(lost, min(room, HANDFUL)):
+                some = self._work.get_some(Mode.RESET, min(room, HANDFUL))
+                for job in await unless_lost(some, lost) or ():
                     self._begin(job)
                 await asyncio.sleep(0)
             while self._on_their_way:
@@ -73,22 +74,12 @@ class ResetShift:
         self._landed.clear()
         await self._landed.wait()
 
-    async def _next_jobs(self, lost: asyncio.Task[bool], jobs_max: int) -> list[Job]:
-        """Some jobs; none once the sandbox is lost."""
-        getter = asyncio.create_task(self._work.get_some(Mode.RESET, jobs_max))
-        try:
-            await asyncio.wait((getter, lost), return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            getter.cancel()
-            raise
-        if getter.done():
-            return getter.result()
-        getter.cancel()
-        return []
-
     def _begin(self, job: Job) -> None:
         if job.call.abandoned:
             self._work.drop(job)
+            return
+        if self._sandbox.lost.is_set():  # which this job has not cost us
+            self._work.put_back(job)
             return
         self._on_their_way.add(job)
         self._submit(job, SEEDS[0])

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from services.execution.flight import RunNotStartedError, SandboxLostError
 from services.execution.isolation.launch import SEEDS
@@ -10,6 +12,8 @@ from services.execution.sandbox import Sandbox
 from services.execution.work import Finished, Job, Room, Work
 from zeroloop.core.execution import Determinism, Mode
 from zeroloop.core.tasks import RunStatus
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +37,20 @@ def retry(work: Work, job: Job, why: str) -> None:
         work.put_back(job)
     else:
         work.fail(job, f"lost {job.losses} times: {why}")
+
+
+async def unless_lost(getting: Coroutine[Any, Any, T], lost: asyncio.Task[bool]) -> T | None:
+    """What a queue gives; None once the sandbox is lost, and then nothing is taken from it."""
+    getter = asyncio.create_task(getting)
+    try:
+        await asyncio.wait((getter, lost), return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        getter.cancel()
+        raise
+    if getter.done():
+        return getter.result()
+    getter.cancel()
+    return None
 
 
 class Wear:
@@ -79,7 +97,7 @@ class StrictShift:
         lost = asyncio.create_task(self._sandbox.lost.wait())
         try:
             while not self._wear.over():
-                job = await self._next_job(lost)
+                job = await unless_lost(self._work.get(), lost)
                 if job is None:
                     return
                 if self._sandbox.lost.is_set():
@@ -96,19 +114,6 @@ class StrictShift:
                     await self._room.leave()
         finally:
             lost.cancel()
-
-    async def _next_job(self, lost: asyncio.Task[bool]) -> Job | None:
-        """The next job; None once the sandbox is lost."""
-        getter = asyncio.create_task(self._work.get())
-        try:
-            await asyncio.wait((getter, lost), return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            getter.cancel()
-            raise
-        if getter.done():
-            return getter.result()
-        getter.cancel()
-        return None
 
     async def _do(self, job: Job) -> None:
         task = asyncio.create_task(self._run(job))

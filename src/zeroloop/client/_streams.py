@@ -16,20 +16,14 @@ V = TypeVar("V")
 R = TypeVar("R")
 
 
-async def read_all(start: Callable[[], Any], convert: Callable[[Any], V]) -> AsyncGenerator[V]:
+def read_all(start: Callable[[], Any], convert: Callable[[Any], V]) -> AsyncGenerator[V]:
     """Yield each reply of a server-streaming call.
 
     The call begins with the first reply that is asked for, and ends when the reader stops:
     nothing goes on for nobody. Who hands this generator on must hand on itself, not a
     generator around it, or close it: `in_turn` does.
     """
-    call = start()
-    try:
-        with translate_errors():
-            async for reply in call:
-                yield convert(reply)
-    finally:
-        call.cancel()
+    return read_each(start, lambda reply: (convert(reply),))
 
 
 async def read_each(
