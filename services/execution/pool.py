@@ -8,7 +8,6 @@ from typing import Any
 
 from services.execution import selftest
 from services.execution.cache import ResultCache, key_of
-from services.execution.frames import RunOrder
 from services.execution.isolation.launch import Launcher
 from services.execution.keeper import Fleet, Keeper, PoolSize
 from services.execution.odd import OddRuns
@@ -189,13 +188,17 @@ class Pool:
         """Queue a job whose result is not known already."""
         job.cache_key = key_of(job.order, self._image_digest)
         known = self._cache.get(job.cache_key)
-        if known is not None and (known.outcome.mode is job.mode or job.mode is self.modes[0]):
+        if known is not None and (known.outcome.mode is Mode.STRICT or self._trusts_reset(job)):
             self._work.pending -= 1
             job.call.finished.put_nowait((job.run, known))
             return
-        if self._odd.distrusted or not _may_reset(job.order):
+        if not self._trusts_reset(job) or job.order.cpu_s < RESET_CPU_S_MIN:
             job.mode = Mode.STRICT
         self._work.put(job)
+
+    def _trusts_reset(self, job: Job) -> bool:
+        """Whether what was found in `reset` is good enough for this job."""
+        return job.mode is Mode.RESET and not self._odd.distrusted
 
     def _admit(self, call: Call, programs: Sequence[Program]) -> None:
         """Reserve room in the queue for all of it, or for nothing."""
@@ -235,7 +238,3 @@ class Pool:
             image_digest=self._image_digest,
             cached=finished.cached,
         )
-
-
-def _may_reset(order: RunOrder) -> bool:
-    return order.cpu_s >= RESET_CPU_S_MIN

@@ -219,7 +219,11 @@ async def test_what_is_known_is_not_run_again(tmp_path: Path) -> None:
             for result in await run(backend.pool, [program], mode=mode)
         ]
 
-    # Whoever asks for strict is not given what was found in reset.
+        backend.pool._odd.distrusted = "an answer differed"
+        [doubted] = await run(backend.pool, [program])
+
+    # Who asks for strict is not given what was found in reset, nor is anybody once it is doubted.
+    assert (doubted.mode, doubted.cached) == (Mode.STRICT, False)
     assert found == [
         ("512", Mode.RESET, False),
         ("512", Mode.RESET, True),
