@@ -179,10 +179,6 @@ static int differs(const char *page, const char *copy) {
   return 0;
 }
 
-static void leave(int code) {
-  for (;;) KERNEL(SYS_exit_group, code);
-}
-
 static unsigned long mapped_pages(void) {
   char *text = snapshot->buffer;
   unsigned long pages = 0;
