@@ -5,12 +5,14 @@ and unsigned. The sandbox's side is `guest/supervisor.py`.
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
 FRAME_BYTES_MAX = 4 << 20
 """Either way. A run's answer is at most 2 MiB and some."""
 
+LENGTH_BYTES = 4
 NUMBER_MAX = 1 << 53
 """Of microseconds or bytes."""
 
@@ -142,6 +144,32 @@ def encode_kill(run_id: int, how: How) -> bytes:
     return _framed(b"K" + _RUN_ID.pack(run_id) + how.value)
 
 
+class FrameReader:
+    """Cuts what a sandbox sends into frames."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The payloads that are whole now. Take all of them before more is fed.
+
+        Raises:
+            FrameError: One is longer than any frame of ours.
+        """
+        rest, at = self._rest, 0
+        rest += data
+        while len(rest) - at >= LENGTH_BYTES:
+            start = at + LENGTH_BYTES
+            size = int.from_bytes(rest[at:start], "little")
+            if size > FRAME_BYTES_MAX:
+                raise FrameError(f"frame of {size} bytes")
+            if len(rest) < start + size:
+                break
+            at = start + size
+            yield bytes(rest[start:at])
+        del rest[:at]
+
+
 def _framed(payload: bytes) -> bytes:
     if len(payload) > FRAME_BYTES_MAX:
         raise FrameError(f"frame of {len(payload)} bytes; at most {FRAME_BYTES_MAX}")
@@ -156,6 +184,12 @@ def decode_reply(payload: bytes) -> Reply:
     """
     try:
         match payload[:1]:
+            case b"D":
+                _, run_id, how, code, cpu_us, wall_us, peak = _DONE.unpack_from(payload)
+                if max(cpu_us, wall_us, peak) > NUMBER_MAX:
+                    raise FrameError("a number that nothing can be")
+                answer = payload[_DONE.size :]
+                return Done(run_id, How(how), code, cpu_us / 1e6, wall_us / 1e6, peak, answer)
             case b"A":
                 return Ready()
             case b"W":
@@ -170,12 +204,6 @@ def decode_reply(payload: bytes) -> Reply:
             case b"F":
                 (run_id,) = _RUN_ID.unpack(payload[1:5])
                 return NotStarted(run_id, payload[5:].decode(errors="replace"))
-            case b"D":
-                _, run_id, how, code, cpu_us, wall_us, peak = _DONE.unpack_from(payload)
-                if max(cpu_us, wall_us, peak) > NUMBER_MAX:
-                    raise FrameError("a number that nothing can be")
-                answer = payload[_DONE.size :]
-                return Done(run_id, How(how), code, cpu_us / 1e6, wall_us / 1e6, peak, answer)
             case kind:
                 raise FrameError(f"unknown frame {kind!r}")
     except (struct.error, ValueError) as error:

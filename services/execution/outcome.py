@@ -1,7 +1,8 @@
 """From how a child ended, and what it claims, to the facts of the contract."""
 
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TypedDict
 
 from services.execution.frames import Done, How
 from zeroloop.core.execution import Determinism, Mode
@@ -37,6 +38,15 @@ class Outcome:
     mode: Mode = Mode.STRICT
 
 
+class _Costs(TypedDict):
+    """Beside what a run gave: what it took, and where it ran."""
+
+    cpu_time_s: float
+    wall_time_s: float
+    peak_memory_bytes: int
+    mode: Mode
+
+
 def not_executed(reason: str) -> Outcome:
     """The platform's fault."""
     return Outcome(status=RunStatus.NOT_EXECUTED, detail=reason)
@@ -52,36 +62,44 @@ def rejected_input(message: str) -> Outcome:
     )
 
 
-def outcome_of(done: Done, *, value_bytes: int, stdout_bytes: int) -> Outcome:
+def outcome_of(
+    done: Done, *, value_bytes: int, stdout_bytes: int, mode: Mode = Mode.STRICT
+) -> Outcome:
     """Judge the shape of an answer, and the end of the child that gave it."""
-    facts = _ending(done)
-    if facts is not None:
-        return _measured(facts, done)
-    answer = _parse(done.answer, value_bytes=value_bytes, stdout_bytes=stdout_bytes)
-    if answer is None or (done.how, done.code) != (How.EXITED, 0):
-        return _measured(Outcome(status=RunStatus.GARBLED, detail="answer"), done)
-    return _measured(answer, done)
+    costs = _Costs(
+        cpu_time_s=done.cpu_s,
+        wall_time_s=done.wall_s,
+        peak_memory_bytes=done.peak_memory_bytes,
+        mode=mode,
+    )
+    if (ending := _ending(done)) is not None:
+        status, detail = ending
+        return Outcome(status=status, detail=detail, **costs)
+    outcome = None
+    if (done.how, done.code) == (How.EXITED, 0):
+        outcome = _parse(done.answer, costs, value_bytes=value_bytes, stdout_bytes=stdout_bytes)
+    return outcome or Outcome(status=RunStatus.GARBLED, detail="answer", **costs)
 
 
-def _ending(done: Done) -> Outcome | None:
-    """What follows from the end alone; None if the answer counts."""
+def _ending(done: Done) -> tuple[RunStatus, str] | None:
+    """What follows from the end alone, with its detail; None if the answer counts."""
     match done.how:
-        case How.CPU:
-            return Outcome(status=RunStatus.TIMEOUT, detail="cpu")
-        case How.WALL:
-            return Outcome(status=RunStatus.TIMEOUT, detail="wall")
-        case How.FLOODED:
-            return Outcome(status=RunStatus.GARBLED, detail="flood")
-        case How.UNSURE:
-            return Outcome(status=RunStatus.GARBLED, detail="unsure")
-        case How.CANCELLED:
-            return not_executed("cancelled")
-        case How.SIGNALLED if not done.answer:
-            return Outcome(status=RunStatus.CRASH, detail=_signal_name(done.code))
-        case How.EXITED if not done.answer:
-            return Outcome(status=RunStatus.CRASH, detail=f"exit code {done.code}")
-        case _:
+        case How.EXITED | How.SIGNALLED if done.answer:
             return None
+        case How.EXITED:
+            return RunStatus.CRASH, f"exit code {done.code}"
+        case How.SIGNALLED:
+            return RunStatus.CRASH, _signal_name(done.code)
+        case How.CPU:
+            return RunStatus.TIMEOUT, "cpu"
+        case How.WALL:
+            return RunStatus.TIMEOUT, "wall"
+        case How.FLOODED:
+            return RunStatus.GARBLED, "flood"
+        case How.UNSURE:
+            return RunStatus.GARBLED, "unsure"
+        case How.CANCELLED:
+            return RunStatus.NOT_EXECUTED, "cancelled"
 
 
 def _signal_name(number: int) -> str:
@@ -91,7 +109,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _parse(answer: bytes, *, value_bytes: int, stdout_bytes: int) -> Outcome | None:
+def _parse(answer: bytes, costs: _Costs, *, value_bytes: int, stdout_bytes: int) -> Outcome | None:
     """Read an answer; None if anything of it is not as it must be."""
     fields = _fields(answer[2:])
     status = _CLAIMS.get(answer[:1])
@@ -114,6 +132,7 @@ def _parse(answer: bytes, *, value_bytes: int, stdout_bytes: int) -> Outcome | N
         detail=f"more than {value_bytes} bytes" if status is RunStatus.TOOLARGE else "",
         stdout=stdout,
         stdout_truncated=answer[1:2] == b"\1",
+        **costs,
     )
 
 
@@ -126,15 +145,6 @@ def _fields(data: bytes) -> list[bytes] | None:
         fields.append(data[4:end])
         data = data[end:]
     return None if data else fields
-
-
-def _measured(outcome: Outcome, done: Done) -> Outcome:
-    return replace(
-        outcome,
-        cpu_time_s=done.cpu_s,
-        wall_time_s=done.wall_s,
-        peak_memory_bytes=done.peak_memory_bytes,
-    )
 
 
 def compare(first: Outcome, second: Outcome) -> Determinism:

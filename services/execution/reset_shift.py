@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 from services.execution.flight import End
 from services.execution.frames import Done
@@ -113,8 +112,9 @@ class ResetShift:
             retry(self._work, job, str(end))
             return False
         order = job.order
-        outcome = outcome_of(end, value_bytes=order.value_bytes, stdout_bytes=order.stdout_bytes)
-        outcome = replace(outcome, mode=Mode.RESET)
+        outcome = outcome_of(
+            end, value_bytes=order.value_bytes, stdout_bytes=order.stdout_bytes, mode=Mode.RESET
+        )
         if self._odd.is_odd(outcome, order.cpu_s):
             self._odd.run_in_strict(job)
             return False

@@ -17,9 +17,9 @@ from services.execution.flight import (
     settle,
 )
 from services.execution.frames import (
-    FRAME_BYTES_MAX,
     Done,
     FrameError,
+    FrameReader,
     How,
     NotStarted,
     OverCpu,
@@ -51,6 +51,7 @@ RECHECK_S = 0.02
 SAMPLE_S = 0.02
 """Between two looks at what a sandbox has used, while it has runs in `reset`."""
 
+READ_BYTES = 1 << 16
 STDERR_BYTES = 2048
 """Of what a sandbox has to say, the last part is kept for the error message."""
 
@@ -244,14 +245,11 @@ class Sandbox:
     async def _read(self) -> None:
         stdout = self._launched.process.stdout
         assert stdout is not None
+        frames = FrameReader()
         try:
-            while True:
-                size = int.from_bytes(await stdout.readexactly(4), "little")
-                if size > FRAME_BYTES_MAX:
-                    raise FrameError(f"frame of {size} bytes")
-                self._handle(await stdout.readexactly(size))
-        except asyncio.IncompleteReadError:
-            pass
+            while data := await stdout.read(READ_BYTES):
+                for payload in frames.feed(data):
+                    self._handle(payload)
         except FrameError as error:
             self._stderr += f"; {error}".encode()
         finally:
@@ -259,6 +257,11 @@ class Sandbox:
 
     def _handle(self, payload: bytes) -> None:
         match decode_reply(payload):
+            case Done() as done:
+                if flight := self._land(done.run_id):
+                    if flight.slot is None:
+                        self._heard_in_time(flight.order.wall_s)
+                    flight.land(done)
             case Ready() | WorkersReady() | ResetImpossible() as reply:
                 self._get_ready(reply)
             case TakesLong(run_id=run_id, elapsed_s=elapsed_s):
@@ -269,11 +272,6 @@ class Sandbox:
             case NotStarted(run_id=run_id, reason=reason):
                 if flight := self._land(run_id):
                     flight.land(RunNotStartedError(reason))
-            case Done() as done:
-                if flight := self._land(done.run_id):
-                    if flight.slot is None:
-                        self._heard_in_time(flight.order.wall_s)
-                    flight.land(done)
 
     def _get_ready(self, reply: Ready | WorkersReady | ResetImpossible) -> None:
         """Ready is who takes work in all modes, under each hash seed."""

@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import itertools
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from zeroloop.core.tasks import RunStatus
 
 SUSPECTS_MAX = 4096
 """Programs remembered for having timed out."""
+
+TURN_S = 0.001
+"""In which a call's programs are read before others have a turn."""
 
 SUSPECT_TURNS = 5_000
 """By how much their turn comes later: after the largest call that is waiting, yet not never."""
@@ -58,6 +62,7 @@ class Call:
         """Runs admitted that are no jobs yet."""
 
         self._taken = asyncio.Event()
+        self._others_at_s = time.monotonic() + TURN_S
         self.turn = 0.0
         """Of the last job queued; see `Work`."""
 
@@ -65,8 +70,10 @@ class Call:
         self.running: set[Cancellable] = set()
 
     async def room_for(self, runs_max: int) -> None:
-        """Wait until fewer runs are unfinished; give others a turn in any case."""
-        await asyncio.sleep(0)
+        """Wait until fewer runs are unfinished; give others a turn now and then."""
+        if time.monotonic() >= self._others_at_s:
+            await asyncio.sleep(0)
+            self._others_at_s = time.monotonic() + TURN_S
         while self.unfinished >= runs_max:
             self._taken.clear()
             await self._taken.wait()

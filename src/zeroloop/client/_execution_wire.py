@@ -51,7 +51,13 @@ def limits_to_pb(limits: Limits) -> pb.Limits:
 
 def _seconds(duration: Duration) -> float:
     """Any duration; a timedelta holds neither nanoseconds nor ten thousand years."""
-    return duration.seconds + duration.nanos / 1e9
+    return (duration.seconds * 10**9 + duration.nanos) / 10**9
+
+
+def _duration(seconds: float) -> Any:
+    """Of a result, to the microsecond; made from its fields it takes a quarter of the time."""
+    whole_s, us = divmod(round(seconds * 1e6), 10**6)
+    return {"seconds": whole_s, "nanos": us * 1000}
 
 
 def limits_from_pb(message: pb.Limits, defaults: Limits) -> Limits:
@@ -79,8 +85,8 @@ def result_to_pb(result: Result) -> pb.Result:
         detail=result.detail,
         stdout=result.stdout,
         stdout_truncated=result.stdout_truncated,
-        cpu_time=timedelta(seconds=result.cpu_time_s),
-        wall_time=timedelta(seconds=result.wall_time_s),
+        cpu_time=_duration(result.cpu_time_s),
+        wall_time=_duration(result.wall_time_s),
         peak_memory_bytes=result.peak_memory_bytes,
         determinism=_DETERMINISM_TO_PB[result.determinism],
         isolation=_ISOLATION_TO_PB[result.isolation],
@@ -102,8 +108,8 @@ def result_from_pb(message: pb.Result) -> Result:
         detail=message.detail,
         stdout=message.stdout,
         stdout_truncated=message.stdout_truncated,
-        cpu_time_s=message.cpu_time.ToTimedelta().total_seconds(),
-        wall_time_s=message.wall_time.ToTimedelta().total_seconds(),
+        cpu_time_s=_seconds(message.cpu_time),
+        wall_time_s=_seconds(message.wall_time),
         peak_memory_bytes=message.peak_memory_bytes,
         determinism=_DETERMINISM_FROM_PB.get(message.determinism, Determinism.UNKNOWN),
         # What is not known to be isolated counts as not isolated.

@@ -74,6 +74,10 @@ class _Writer:
 
     def write(self, value: Any, depth: int) -> str:
         kind = _kind(value)
+        if kind is int:  # first, because most values are
+            text = _int_text(value)
+            self._spend(len(text))
+            return text
         brackets = _brackets(kind)
         if brackets is not None:
             return self._container(value, depth + 1, brackets)

@@ -7,6 +7,8 @@ depth, digits and in the number of elements that a constructor may unfold.
 """
 
 import ast
+import json
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +44,8 @@ T = TypeVar("T")
 ELEMENTS_MAX = 65_536
 """Elements that the constructors of one text may unfold, as `list(range(1000))` does."""
 
+_NUMBERS = re.compile(r"[-0-9., \[\]]+")
+
 SAME_HASH_MAX = 64
 """Different elements or keys of one hash: each of them is compared with all before it."""
 
@@ -64,6 +68,8 @@ def parse_arguments(text: str, *, bytes_max: int = TEXT_BYTES_MAX) -> Arguments:
     Raises:
         LiteralError: Not an argument list of literals, or out of bounds.
     """
+    if (numbers := _numbers(text, bytes_max)) is not None:
+        return Arguments(tuple(numbers))
     call = _parse(f"f(\n{text}\n)", bytes_max + 5)
     # A text that closes our parenthesis itself, `1) or (2`, makes something other than one
     # call of the bare name `f`.
@@ -126,6 +132,20 @@ def equal(left: object, right: object, *, typed: bool = False) -> bool:
     return canonical_text(left, bytes_max=bytes_max, dicts_sorted=True) == canonical_text(
         right, bytes_max=bytes_max, dicts_sorted=True
     )
+
+
+def _numbers(text: str, bytes_max: int) -> list[object] | None:
+    """Numbers and lists of them, which most arguments are and which JSON reads ten times as fast.
+
+    None for all that is to be read, or refused, as Python: of these characters nothing is JSON
+    that is not the same value in Python.
+    """
+    if len(text) > bytes_max or text.count("[") > DEPTH_MAX or not _NUMBERS.fullmatch(text):
+        return None
+    try:
+        return json.loads(f"[{text}]")
+    except ValueError:
+        return None
 
 
 def _parse(source: str, bytes_max: int) -> ast.expr:

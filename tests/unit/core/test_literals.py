@@ -245,6 +245,26 @@ def test_an_input_reads_as_its_values(text: str, arguments: Arguments) -> None:
     assert parse_arguments(text) == arguments
 
 
+@given(st.text("-0123456789., []", max_size=40))
+@settings(max_examples=2000)
+def test_numbers_are_read_as_the_python_that_they_are(text: str) -> None:
+    """Bare numbers take a way of their own, which a line's end keeps them from."""
+
+    def read(written: str) -> str:
+        try:
+            return repr(parse_arguments(written))
+        except LiteralError:
+            return "refused"
+
+    assert read(text) == read(f"{text}\n")
+
+
+def test_many_opening_brackets_are_refused() -> None:
+    for count in (100, 101, 50_000):
+        with pytest.raises(LiteralError):
+            parse_arguments("[" * count)
+
+
 def test_nan_is_read_as_an_input() -> None:
     first, second = parse_arguments("dict(a=1), float('nan')").args
     assert first == {"a": 1}

@@ -8,6 +8,7 @@ from services.execution.frames import (
     FRAME_BYTES_MAX,
     Done,
     FrameError,
+    FrameReader,
     How,
     NotStarted,
     OverCpu,
@@ -55,6 +56,24 @@ def test_an_order_over_the_limit_is_refused() -> None:
     )
     with pytest.raises(FrameError, match="at most"):
         encode_run(1, 0, 0, huge)
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 3, 7, 1000])
+def test_a_stream_is_cut_into_frames_however_it_arrives(piece_bytes: int) -> None:
+    payloads = [b"", b"A", b"x" * 300, b"W"]
+    stream = b"".join(len(payload).to_bytes(4, "little") + payload for payload in payloads)
+    reader, found = FrameReader(), list[bytes]()
+
+    for at in range(0, len(stream), piece_bytes):
+        found += reader.feed(stream[at : at + piece_bytes])
+
+    assert found == payloads
+
+
+def test_a_frame_that_is_too_long_is_refused_before_it_has_come() -> None:
+    head = (FRAME_BYTES_MAX + 1).to_bytes(4, "little")
+    with pytest.raises(FrameError, match=str(FRAME_BYTES_MAX + 1)):
+        list(FrameReader().feed(head))
 
 
 def test_a_kill_says_what_for() -> None:
