@@ -36,6 +36,8 @@ enum {
   ARENA_BYTES = 1 << 20,
   BLOCKS_KEPT = 64,
   HEAP_PAD_BYTES = 4 << 20,
+  LOOK_EVERY_RUNS = 512,
+  LOOK_RUNS = 8,
   REGISTERS = 8,
 };
 static const unsigned long SHADOW_BYTES = 64UL << 20;
@@ -60,11 +62,11 @@ struct Snapshot {
   unsigned long registers[REGISTERS];
   struct Region regions[REGIONS_MAX];
   struct Span unused[4]; /* neither copied nor guarded */
-  int regions_n, unused_n, pieces_n, armed, closes_files;
+  int regions_n, unused_n, pieces_n, armed, closes_files, until_look;
   char *shadow, *end;
   unsigned long used_bytes, checksum, mapped_pages;
   char *saved_break, *saved_arenas;
-  unsigned char hot[(64 << 20) / PAGE];
+  unsigned char hot[(64 << 20) / PAGE], changed[(64 << 20) / PAGE];
   struct Piece pieces[(64 << 20) / PAGE];
   char maps[MAPS_BYTES];
   char buffer[SNAPSHOT_BUFFER_BYTES] __attribute__((aligned(SNAPSHOT_BUFFER_BYTES)));
@@ -190,7 +192,8 @@ static unsigned long mapped_pages(void) {
 
 static void cut_off_growth(void) {
   struct Snapshot *s = snapshot;
-  if ((char *)KERNEL(SYS_brk, 0) != s->saved_break) KERNEL(SYS_brk, (long)s->saved_break);
+  /* libc remembers it. Whoever has gone around libc has more mapped, which is seen below. */
+  if ((char *)sbrk(0) != s->saved_break) KERNEL(SYS_brk, (long)s->saved_break);
   if (arena_next != s->saved_arenas)
     KERNEL(SYS_munmap, (long)s->saved_arenas, arena_next - s->saved_arenas);
   if (s->closes_files) KERNEL(SYS_close_range, FIRST_FREE_FD, ~0U, 0);
@@ -206,23 +209,6 @@ static void compare_and_copy(const struct Region *region) {
     s->hot[region->first_page + page] = 1;
     copy_words(start, copy, PAGE);
   }
-}
-
-static void put_back(void) {
-  struct Snapshot *s = snapshot;
-  cut_off_growth();
-  for (int i = 0; i < s->pieces_n; i++)
-    copy_words(s->pieces[i].start, s->pieces[i].copy, s->pieces[i].bytes);
-  if (!s->armed)
-    for (int i = 0; i < s->regions_n; i++)
-      if (!s->regions[i].whole) compare_and_copy(&s->regions[i]);
-  snapshot_jump(s->registers);
-}
-
-void snapshot_close_files(void) { snapshot->closes_files = 1; }
-
-void snapshot_restore(void) {
-  snapshot_switch(snapshot->stack + STACK_BYTES - 64, put_back);
 }
 
 static void add_piece(char *start, char *copy, unsigned long bytes) {
@@ -250,6 +236,60 @@ static void list_pieces(void) {
         add_piece(region->start + page * PAGE, region->copy + page * PAGE, (next - page) * PAGE);
     }
   }
+}
+
+static void look_at_hot(const struct Region *region) {
+  struct Snapshot *s = snapshot;
+  for (unsigned long page = 0; page < region->bytes / PAGE; page++) {
+    unsigned long at = region->first_page + page;
+    if (s->hot[at] && !s->changed[at])
+      s->changed[at] = differs(region->start + page * PAGE, region->copy + page * PAGE);
+  }
+}
+
+/* Guard hot pages again that some runs in a row have left alone: to copy them for ever costs more
+   than to notice when one changes again. */
+static void cool(const struct Region *region) {
+  struct Snapshot *s = snapshot;
+  unsigned char *hot = s->hot + region->first_page, *changed = s->changed + region->first_page;
+  unsigned long pages = region->bytes / PAGE, end;
+  for (unsigned long page = 0; page < pages; page++) /* one alone is cheaper to copy */
+    changed[page] |= page > 0 && page + 1 < pages && changed[page - 1] && changed[page + 1];
+  for (unsigned long page = 0; page < pages; page = end) {
+    for (end = page; end < pages && hot[end] && !changed[end]; end++) hot[end] = 0;
+    if (end > page)
+      KERNEL(SYS_mprotect, (long)(region->start + page * PAGE), (end - page) * PAGE, PROT_READ);
+    else
+      end++;
+  }
+  for (unsigned long page = 0; page < pages; page++) changed[page] = 0;
+}
+
+static void for_each_guarded(void (*visit)(const struct Region *)) {
+  for (int i = 0; i < snapshot->regions_n; i++)
+    if (!snapshot->regions[i].whole) visit(&snapshot->regions[i]);
+}
+
+static void put_back(void) {
+  struct Snapshot *s = snapshot;
+  cut_off_growth();
+  int looks = s->armed && --s->until_look < LOOK_RUNS;
+  if (looks) for_each_guarded(look_at_hot);
+  for (int i = 0; i < s->pieces_n; i++)
+    copy_words(s->pieces[i].start, s->pieces[i].copy, s->pieces[i].bytes);
+  if (!s->armed) for_each_guarded(compare_and_copy);
+  if (looks && s->until_look == 0) {
+    for_each_guarded(cool);
+    list_pieces();
+    s->until_look = LOOK_EVERY_RUNS;
+  }
+  snapshot_jump(s->registers);
+}
+
+void snapshot_close_files(void) { snapshot->closes_files = 1; }
+
+void snapshot_restore(void) {
+  snapshot_switch(snapshot->stack + STACK_BYTES - 64, put_back);
 }
 
 /* gVisor loses the guard of pages that are still shared with the parent: when a neighbour is written
@@ -280,6 +320,7 @@ void snapshot_arm(void) {
     }
   }
   s->armed = 1;
+  s->until_look = 2 * LOOK_RUNS; /* lessons are not what programs are like */
   list_pieces();
 }
 
@@ -410,7 +451,7 @@ int snapshot_intact(void) {
 
 unsigned long snapshot_grown_bytes(void) {
   struct Snapshot *s = snapshot;
-  return ((char *)KERNEL(SYS_brk, 0) - s->saved_break) + (arena_next - s->saved_arenas);
+  return ((char *)sbrk(0) - s->saved_break) + (arena_next - s->saved_arenas);
 }
 
 unsigned long snapshot_mapped_bytes(void) { return snapshot->mapped_pages * PAGE; }
