@@ -44,7 +44,7 @@ enum {
 };
 
 /* Stand in the filter for halves of an address, see seccomp.py. */
-enum { BUFFER_HIGH = 0x5A4C0001, BUFFER_LOW, BUFFER_END };
+enum { BUFFER_HIGH = 0x5A4C0001, BUFFER_LOW, BUFFER_END, CALLED_HIGH, CALLED_LOW };
 
 /* The shared area; workers.py knows this layout as well. */
 struct Order {
@@ -114,13 +114,16 @@ static long take_descriptors(int slot) {
   return failed ? -1 : KERNEL(SYS_close_range, FIRST_FREE_FD, ~0U, 0);
 }
 
-/* The filter lets us alone read and write on our descriptors: who we are, our buffer tells. */
-static void fill_in_buffer(struct sock_filter *filter, int instructions) {
-  unsigned long at = (unsigned long)snapshot_buffer();
+/* The filter lets us alone read and write on our descriptors: who we are, our buffer tells. And it
+   tells us of calls that may leave something behind, but not of our own. */
+static void fill_in_addresses(struct sock_filter *filter, int instructions) {
+  unsigned long at = (unsigned long)snapshot_buffer(), called = (unsigned long)snapshot_called;
   for (int i = 0; i < instructions; i++) {
     if (filter[i].k == BUFFER_HIGH) filter[i].k = at >> 32;
     if (filter[i].k == BUFFER_LOW) filter[i].k = at;
     if (filter[i].k == BUFFER_END) filter[i].k = at + SNAPSHOT_BUFFER_BYTES;
+    if (filter[i].k == CALLED_HIGH) filter[i].k = called >> 32;
+    if (filter[i].k == CALLED_LOW) filter[i].k = called;
   }
 }
 
@@ -136,7 +139,7 @@ static void lock_in(const struct Command *order) {
                 KERNEL(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1) |
                 KERNEL(SYS_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, (long)&rules);
   if (failed) leave(EXIT_SETUP);
-  snapshot_close_files();
+  snapshot_watch_calls();
   snapshot_arm();
   driver->zygote = driver->worked = 0;
 }
@@ -313,7 +316,7 @@ static PyObject *serve(PyObject *self, PyObject *args) {
   memcpy(area, image, image_bytes);
   memcpy(driver->filter, filter, filter_bytes);
   driver->filter_n = filter_bytes / sizeof(struct sock_filter);
-  fill_in_buffer(driver->filter, driver->filter_n);
+  fill_in_addresses(driver->filter, driver->filter_n);
   driver->area = area;
   driver->call = call;
   driver->zygote = 1;

@@ -40,8 +40,16 @@ int snapshot_take(int proc_fd);
 /* From here on only pages that were seen to change are put back; others are guarded. */
 void snapshot_arm(void);
 
-/* From here on descriptors from FIRST_FREE_FD on are closed with each restore. */
-void snapshot_close_files(void);
+/* From here on a filter tells, by SIGSYS, of calls that may open or map something. Descriptors from
+   FIRST_FREE_FD on are closed after runs with such calls, and what is mapped is looked at; until
+   now, the latter after each run. */
+void snapshot_watch_calls(void);
+
+/* OWN_CALL(number, arguments...): makes a call that the filter lets pass, because it returns to
+   `snapshot_called`. */
+#define OWN_CALL(number, ...) snapshot_call(number, (const long[6]){__VA_ARGS__})
+long snapshot_call(long number, const long *with) __attribute__((visibility("hidden")));
+extern const char snapshot_called[] __attribute__((visibility("hidden")));
 
 /* Whether the copy is still what was taken, and no page has changed that is not put back. To be
    asked when memory has just been put back. */

@@ -6,6 +6,7 @@ apart from each other: no second process or thread, no sockets, no signals, no s
 that outlive a run.
 """
 
+import itertools
 import struct
 from dataclasses import dataclass
 
@@ -17,9 +18,11 @@ _ALLOW = 0x7FFF0000
 _EPERM = 0x00050001
 _ENOTTY = 0x00050019
 _KILL = 0x80000000  # SECCOMP_RET_KILL_PROCESS
+_TRAP = 0x00030000  # SECCOMP_RET_TRAP
 
 _NUMBER_OFFSET = 0  # of struct seccomp_data
 _ARCHITECTURE_OFFSET = 4
+_POINTER_OFFSET = 8
 _ARGUMENT_OFFSETS = (16, 24)
 
 
@@ -123,12 +126,18 @@ def level_1(machine: str) -> bytes:
     Raises:
         ValueError: The machine's system calls are not known here.
     """
+    return _deny(machine, [_instruction(_RETURN, _ALLOW)])
+
+
+def _deny(machine: str, others: list[bytes]) -> bytes:
+    """Answer EPERM to what is denied; `others` answers all the rest."""
     if machine not in ARCHITECTURES:
         raise ValueError(f"no system call table for {machine}; known are {sorted(ARCHITECTURES)}")
     architecture = ARCHITECTURES[machine]
     column = architecture.column
     denied = sorted(number for row in DENIED.values() if (number := row[column]) is not None)
-    deny = len(denied) + 1  # instructions between the first test of a number and the refusal
+    # Instructions between the first test of a number and the refusal.
+    deny = len(denied) + len(others)
     program = [
         _instruction(_LOAD, _ARCHITECTURE_OFFSET),
         _instruction(_JUMP_EQUAL, architecture.audit_word, if_true=1),
@@ -137,10 +146,8 @@ def level_1(machine: str) -> bytes:
         _instruction(_JUMP_AT_LEAST, architecture.numbers_end, if_true=deny),
     ]
     for index, number in enumerate(denied):
-        program.append(_instruction(_JUMP_EQUAL, number, if_true=len(denied) - index))
-    program.append(_instruction(_RETURN, _ALLOW))
-    program.append(_instruction(_RETURN, _EPERM))
-    return b"".join(program)
+        program.append(_instruction(_JUMP_EQUAL, number, if_true=deny - index - 1))
+    return b"".join([*program, *others, _instruction(_RETURN, _EPERM)])
 
 
 RESETTABLE = ("x86_64",)
@@ -156,11 +163,14 @@ DRIVERS_BUFFER = (0x5A4C0001, 0x5A4C0002, 0x5A4C0003)
 """Stand for the driver's own buffer, which it alone knows: the upper half of its address, the lower
 one, and the lower one of its end."""
 
+DRIVERS_CALL = (0x5A4C0004, 0x5A4C0005)
+"""Stand for where the driver's own calls return to: the upper half of that address, and the lower."""
+
 _READ, _WRITE, _PREAD, _CLOSE, _IOCTL, _DUP, _FCNTL, _CLOSE_RANGE = 0, 1, 17, 3, 16, 32, 72, 436
 _HARMLESS_IOCTLS = {0x5401: _ENOTTY, 0x5413: _ENOTTY, 0x5450: _ALLOW, 0x5451: _ALLOW}
 """TCGETS and TIOCGWINSZ, which ask whether this is a terminal; FIONCLEX and FIOCLEX."""
 
-_HARMLESS_FCNTLS = {0: _ALLOW, 1: _ALLOW, 2: _ALLOW, 3: _ALLOW, 1030: _ALLOW}
+_HARMLESS_FCNTLS = {0: _TRAP, 1: _ALLOW, 2: _ALLOW, 3: _ALLOW, 1030: _TRAP}
 """F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC."""
 
 LASTING: dict[str, int] = {
@@ -217,12 +227,80 @@ LASTING: dict[str, int] = {
 """Number on x86-64."""
 
 
+TRACELESS: dict[str, int] = {
+    # Looks.
+    "stat": 4,
+    "fstat": 5,
+    "lstat": 6,
+    "newfstatat": 262,
+    "statx": 332,
+    "statfs": 137,
+    "fstatfs": 138,
+    "access": 21,
+    "faccessat": 269,
+    "faccessat2": 439,
+    "readlink": 89,
+    "readlinkat": 267,
+    "getcwd": 79,
+    "getdents": 78,
+    "getdents64": 217,
+    "lseek": 8,
+    "uname": 63,
+    "sysinfo": 99,
+    "getrlimit": 97,
+    "getrusage": 98,
+    "times": 100,
+    "getrandom": 318,
+    # Who and when.
+    "getpid": 39,
+    "getppid": 110,
+    "gettid": 186,
+    "getuid": 102,
+    "getgid": 104,
+    "geteuid": 107,
+    "getegid": 108,
+    "getresuid": 118,
+    "getresgid": 120,
+    "getgroups": 115,
+    "getpgrp": 111,
+    "getpgid": 121,
+    "getsid": 124,
+    "getpriority": 140,
+    "sched_getparam": 143,
+    "sched_getscheduler": 145,
+    "sched_getaffinity": 204,
+    "getcpu": 309,
+    "time": 201,
+    "gettimeofday": 96,
+    "clock_gettime": 228,
+    "clock_getres": 229,
+    # Waits, and the end.
+    "poll": 7,
+    "ppoll": 271,
+    "select": 23,
+    "pselect6": 270,
+    "nanosleep": 35,
+    "clock_nanosleep": 230,
+    "sched_yield": 24,
+    "futex": 202,
+    "exit": 60,
+    "exit_group": 231,
+    # The driver's own handlers need them at any time.
+    "rt_sigreturn": 15,
+    "mprotect": 10,
+}
+"""Number on x86-64 of calls after which there is nothing to close and nothing to unmap."""
+
+
 def level_2(machine: str) -> bytes:
     """Build the filter of mode `reset`: level 1, and nothing that putting memory back leaves.
 
     Such a call ends the worker, and so the program runs in `strict`, where it is allowed: it ends
     there as it should. So does whoever closes a worker's own descriptors; of those that lead to the
     supervisor only the driver reads and writes, into its own buffer.
+
+    A call that may open or map something is trapped: the driver makes it for the program, and looks
+    after the run for what is left. All are but those that are known to leave nothing.
 
     Raises:
         ValueError: There is no such mode on this machine.
@@ -231,7 +309,7 @@ def level_2(machine: str) -> bytes:
         raise ValueError(f"mode reset exists on {RESETTABLE}, not on {machine}")
     lasting = [
         *(_on_number(n, [*_unless_channel(), *_drivers_own()]) for n in (_READ, _WRITE, _PREAD)),
-        _on_number(_DUP, [*_kill_on_channel(), _instruction(_RETURN, _ALLOW)]),
+        _on_number(_DUP, [*_kill_on_channel(), *_trap()]),
         _on_number(_CLOSE, _kill_below(OWN_FDS_END)),
         _on_number(_CLOSE_RANGE, _kill_below(OWN_FDS_END)),
         _on_number(_IOCTL, _one_of(_HARMLESS_IOCTLS)),
@@ -244,7 +322,9 @@ def level_2(machine: str) -> bytes:
         _instruction(_RETURN, _EPERM),
         _instruction(_LOAD, _NUMBER_OFFSET),
     ]
-    return b"".join([*prologue, *(b"".join(block) for block in lasting)]) + level_1(machine)
+    traceless = [_on_number(n, [_instruction(_RETURN, _ALLOW)]) for n in TRACELESS.values()]
+    others = [*itertools.chain.from_iterable(traceless), *_trap()]
+    return b"".join([*prologue, *(b"".join(block) for block in lasting)]) + _deny(machine, others)
 
 
 def _on_number(number: int, block: list[bytes]) -> list[bytes]:
@@ -302,8 +382,22 @@ def _one_of(answers: dict[int, int]) -> list[bytes]:
     """By the second argument; any other ends the worker."""
     block = [*_kill_on_channel(), _instruction(_LOAD, _ARGUMENT_OFFSETS[1])]
     for value, answer in answers.items():
-        block += [_instruction(_JUMP_EQUAL, value, if_false=1), _instruction(_RETURN, answer)]
+        given = _trap() if answer == _TRAP else [_instruction(_RETURN, answer)]
+        block += _on_number(value, given)
     return [*block, _instruction(_RETURN, _KILL)]
+
+
+def _trap() -> list[bytes]:
+    """Tell the driver, unless it makes the call itself."""
+    high, low = DRIVERS_CALL
+    return [
+        _instruction(_LOAD, _POINTER_OFFSET),
+        _instruction(_JUMP_EQUAL, low, if_false=3),
+        _instruction(_LOAD, _POINTER_OFFSET + 4),
+        _instruction(_JUMP_EQUAL, high, if_false=1),
+        _instruction(_RETURN, _ALLOW),
+        _instruction(_RETURN, _TRAP),
+    ]
 
 
 def _instruction(code: int, value: int, *, if_true: int = 0, if_false: int = 0) -> bytes:

@@ -8,19 +8,22 @@ from services.execution.isolation.seccomp import (
     ARCHITECTURES,
     DENIED,
     DRIVERS_BUFFER,
+    DRIVERS_CALL,
     LASTING,
+    TRACELESS,
     level_1,
     level_2,
 )
 
-ALLOW, EPERM, ENOTTY, KILL = 0x7FFF0000, 0x00050001, 0x00050019, 0x80000000
+ALLOW, EPERM, ENOTTY = 0x7FFF0000, 0x00050001, 0x00050019
+TRAP, KILL = 0x00030000, 0x80000000
 X86_64 = ARCHITECTURES["x86_64"].audit_word
 
 
-def verdict(program: bytes, number: int, audit_word: int, *arguments: int) -> int:
-    """Run classic BPF on one system call."""
+def verdict(program: bytes, number: int, audit_word: int, *arguments: int, pointer: int = 0) -> int:
+    """Run classic BPF on one system call that returns to `pointer`."""
     words = [*arguments, *[0] * (6 - len(arguments))]
-    data = struct.pack("=IIQ6Q", number, audit_word, 0, *words)
+    data = struct.pack("=IIQ6Q", number, audit_word, pointer, *words)
     accumulator, index = 0, 0
     instructions = list(struct.iter_unpack("=HBBI", program))
     while True:
@@ -77,12 +80,31 @@ BY_ARGUMENTS = {READ, WRITE, CLOSE, PREAD, IOCTL, DUP, FCNTL, CLOSE_RANGE}
 
 def test_level_2_ends_whoever_leaves_something_behind() -> None:
     program = level_2("x86_64")
-    expected = {n: verdict(level_1("x86_64"), n, X86_64) for n in range(600)}
+    denied = {n for n in range(600) if verdict(level_1("x86_64"), n, X86_64) == EPERM}
+    expected = dict.fromkeys(range(600), TRAP)
+    expected |= dict.fromkeys(TRACELESS.values(), ALLOW)
+    expected |= dict.fromkeys(denied, EPERM)
     expected |= dict.fromkeys(LASTING.values(), KILL)
 
     found = {n: verdict(program, n, X86_64) for n in range(600) if n not in BY_ARGUMENTS}
 
     assert found == {n: expected[n] for n in found}
+    assert not denied & set(TRACELESS.values())
+
+
+def test_level_2_lets_the_driver_make_the_calls_that_it_is_told_of() -> None:
+    high, low = DRIVERS_CALL
+    program = level_2("x86_64")
+
+    def found(number: int, *arguments: int, pointer: int = high << 32 | low) -> int:
+        return verdict(program, number, X86_64, *arguments, pointer=pointer)
+
+    opening, duplicating = (257,), (DUP, 6)
+    assert {found(*opening), found(*duplicating), found(FCNTL, 6, 1030)} == {ALLOW}
+    # No other place will do, and nobody else's rights grow there.
+    assert found(*opening, pointer=low) == TRAP
+    assert found(*opening, pointer=high << 32) == TRAP
+    assert (found(56), found(13), found(DUP, 4)) == (EPERM, KILL, KILL)
 
 
 def test_level_2_refuses_another_calling_convention() -> None:
@@ -100,8 +122,9 @@ def test_level_2_refuses_another_calling_convention() -> None:
         *[(call, (fd, 0x1000), ALLOW) for call in (READ, WRITE, PREAD) for fd in (0, 2, 6, 31)],
         *[(call, (fd, 0x1000), KILL) for call in (READ, WRITE, PREAD) for fd in (3, 4, 5)],
         *[(DUP, (fd,), KILL) for fd in (3, 4, 5)],
-        *[(DUP, (fd,), ALLOW) for fd in (2, 6)],
-        (FCNTL, (6, 1030), ALLOW),
+        *[(DUP, (fd,), TRAP) for fd in (2, 6)],
+        (FCNTL, (6, 1030), TRAP),
+        (FCNTL, (6, 3), ALLOW),
         (FCNTL, (4, 1030), KILL),
         (FCNTL, (6, 4), KILL),
         (IOCTL, (1, 0x5401), ENOTTY),
