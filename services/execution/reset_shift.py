@@ -17,6 +17,11 @@ from zeroloop.core.tasks import RunStatus
 AT_ONCE = 64
 """Jobs in the sandbox, per worker and interpreter: a batch that runs, and one that waits."""
 
+WORTH_WAKING_S = 0.01
+"""If those that are awake will have done their work before, it is done sooner without another
+sandbox: to wake one takes time from them. They have so long to begin."""
+
+PATIENCE_S = 0.001
 HANDFUL = 31
 """Jobs taken at a time, so that sandboxes share what waits."""
 
@@ -55,8 +60,10 @@ class ResetShift:
                 if room <= 0:
                     await self._one_landed()
                     continue
-                some = self._work.get_some(Mode.RESET, min(room, HANDFUL))
-                for job in await unless_lost(some, lost) or ():
+                await unless_lost(self._work.filled(Mode.RESET), lost)
+                if self._may_sleep_on():
+                    await asyncio.sleep(PATIENCE_S)
+                for job in self._work.take_some(Mode.RESET, min(room, HANDFUL)):
                     self._begin(job)
                 await asyncio.sleep(0)
             while self._on_their_way:
@@ -64,10 +71,16 @@ class ResetShift:
         except asyncio.CancelledError:
             for job in self._on_their_way:
                 self._work.fail(job, "the service is stopping")
+            self._work.resetting -= len(self._on_their_way)
             self._on_their_way.clear()
             raise
         finally:
             lost.cancel()
+
+    def _may_sleep_on(self) -> bool:
+        """Whether others do what waits sooner than we would."""
+        busy_s = self._work.resetting * self._work.usual_run_s
+        return not self._on_their_way and 0 < busy_s < WORTH_WAKING_S
 
     async def _one_landed(self) -> None:
         self._landed.clear()
@@ -81,6 +94,7 @@ class ResetShift:
             self._work.put_back(job)
             return
         self._on_their_way.add(job)
+        self._work.resetting += 1
         self._submit(job, SEEDS[0])
 
     def _submit(self, job: Job, seed: int) -> None:
@@ -98,6 +112,7 @@ class ResetShift:
                 self._submit(job, SEEDS[1])
                 return
             self._on_their_way.discard(job)
+            self._work.resetting -= 1
             self._landed.set()
 
         return land

@@ -17,6 +17,8 @@ from zeroloop.core.tasks import RunStatus
 SUSPECTS_MAX = 4096
 """Programs remembered for having timed out."""
 
+USUAL_RUN_S, SHORTEST_RUN_S = 0.01, 1e-4
+SMOOTHING = 0.05
 TURN_S = 0.001
 """In which a call's programs are read before others have a turn."""
 
@@ -157,6 +159,12 @@ class Work:
         self.pending = 0
         """Runs that were admitted and have not ended, whether they are jobs yet or not."""
 
+        self.resetting = 0
+        """Jobs that are on their way in sandboxes, in mode `reset`."""
+
+        self.usual_run_s = USUAL_RUN_S
+        """How long runs in `reset` take these days, by the wall."""
+
         self.finished_s = clock()
         """When a program last ran to its end."""
 
@@ -182,9 +190,12 @@ class Work:
         await self._lanes[mode].filled()
         return self._take(mode)
 
-    async def get_some(self, mode: Mode, jobs_max: int) -> list[Job]:
-        """Wait for a job, and take as many as there are then."""
+    async def filled(self, mode: Mode) -> None:
+        """Wait until there is a job."""
         await self._lanes[mode].filled()
+
+    def take_some(self, mode: Mode, jobs_max: int) -> list[Job]:
+        """Take as many jobs as there are now."""
         return [self._take(mode) for _ in range(min(jobs_max, len(self._lanes[mode])))]
 
     def _take(self, mode: Mode) -> Job:
@@ -206,6 +217,9 @@ class Work:
         self.pending -= 1
         if finished.outcome.status is not RunStatus.NOT_EXECUTED:
             self.finished_s = self._clock()
+        if finished.outcome.mode is Mode.RESET:
+            taken_s = max(finished.outcome.wall_time_s, SHORTEST_RUN_S)
+            self.usual_run_s += SMOOTHING * (taken_s - self.usual_run_s)
         if finished.outcome.status is RunStatus.TIMEOUT:
             self._suspect(job.order.source)
         if self._keep is not None and job.cache_key:

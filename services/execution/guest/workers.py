@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # `typing` would double the zygote
     import select
     from collections.abc import Callable
 
-    from services.execution.guest.area import ORDERS_MAX, ROOM_BYTES, Order
+    from services.execution.guest.area import ORDERS_MAX, ROOM_BYTES, Order, number
     from services.execution.guest.supervisor import Request, Settings
     from services.execution.guest.wire import done
     from services.execution.guest.worker import Worker, result_of
@@ -31,10 +31,14 @@ REPORTS_FD = 66
 NOTICED_S = 0.03
 """A run that takes longer is watched, and the rest of its batch goes elsewhere."""
 
+BATCH_S = 0.004
+"""A batch is worth so much of a worker's time: to wake another takes as long as a short run."""
+
+SMOOTHING, TRIVIAL_S = 0.1, 1e-4
 STUCK_S = 5.0
 """A worker that neither runs nor stops is given up; one that was told to stop, much earlier."""
 
-STRAY_S = 0.25
+STRAY_S = 1.0
 TICK_S = 0.01
 NEVER_S = float("inf")
 RUNS_MAX = 10_000
@@ -61,6 +65,7 @@ class Workers:
         self.workers = [Worker(slot) for slot in range(settings.workers)]
         self.by_fd = {worker.done_fd: worker for worker in self.workers}
         self.failed_forks = 0
+        self.usual_run_s = BATCH_S
         self.buffer = b""
         theirs, self.command_fd = posix.pipe()
         self.report_fd, reports = posix.pipe()
@@ -127,8 +132,9 @@ class Workers:
         return [worker for worker in self.workers if worker.state == "idle"]
 
     def batch(self) -> "list[Request]":
-        """A fair share of what waits, all with one memory limit."""
-        share = min(ORDERS_MAX - 1, -(-len(self.queue) // len(self.workers)))
+        """A fair share of what waits, or more if runs are short; all with one memory limit."""
+        fair, worth_it = -(-len(self.queue) // len(self.workers)), int(BATCH_S / self.usual_run_s)
+        share = min(ORDERS_MAX - 1, max(fair, worth_it))
         memory_bytes, room = self.queue[0].memory_bytes, ROOM_BYTES
         batch: list[Request] = []
         while self.queue and len(batch) < share:
@@ -207,12 +213,19 @@ class Workers:
             self.distrust(worker)
             return
         taken, unwanted = worker.take(found), worker.unwanted
+        self.learn(found)
         worker.forget()
         worker.state = "idle"
         if worker.runs >= RUNS_MAX:
             self.end(worker, b"")
         self.assign()  # so that it works while we tell
         self.tell(taken, found, unwanted)
+
+    def learn(self, found: "list[tuple[bytes, bytes]]") -> None:
+        """How long runs take these days."""
+        if found:
+            mean_s = sum([number(row, 16) for _, row in found]) / len(found) / 1e9
+            self.usual_run_s += SMOOTHING * (max(mean_s, TRIVIAL_S) - self.usual_run_s)
 
     def distrust(self, worker: "Worker") -> None:
         """Something is odd: nothing that it has and we have not taken counts."""
