@@ -34,6 +34,9 @@ class How(Enum):
     CPU = b"C"
     """Killed at the processor limit."""
 
+    PERHAPS_CPU = b"c"
+    """Killed at the processor limit, but a neighbour may have used that time."""
+
     WALL = b"W"
     """Killed at the wall-clock limit."""
 

@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 TAPE_SAMPLES = 256
+TRIFLE = 0.2
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -42,6 +43,18 @@ def spent_s(before: Sample, after: Sample) -> float:
     busiest_s = max(spaces, default=0.0)
     busy = sum(0 < used_s >= busiest_s / 2 for used_s in spaces) or 1
     return (after.kernel_s - before.kernel_s) / busy + busiest_s
+
+
+def all_used(before: Sample, after: Sample, limit_s: float) -> bool:
+    """Whether each address space that did more than a trifle has used so much, with the Sentry's.
+
+    Then the one that is meant has, whichever it is: among those that have work nobody gets a small
+    part of what others get.
+    """
+    spaces = [total - before.spaces_s.get(pid, 0.0) for pid, total in after.spaces_s.items()]
+    working = [used_s for used_s in spaces if used_s >= TRIFLE * limit_s]
+    kernel_s = (after.kernel_s - before.kernel_s) / max(1, len(working))
+    return min(working, default=-kernel_s) + kernel_s >= limit_s > 0
 
 
 class Tape:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from opentelemetry import metrics
 
 from services._server import instruments, semconv
-from services.execution.outcome import Outcome, compare
+from services.execution.outcome import PERHAPS_CPU, Outcome, compare
 from services.execution.work import Call, Finished, Job, RunName, Work
 from zeroloop.core.execution import Determinism, Mode
 from zeroloop.core.tasks import RunStatus
@@ -24,10 +24,6 @@ meter = metrics.get_meter("zeroloop.execution", schema_url=semconv.SCHEMA_URL)
 
 repeated = instruments.counter(meter, semconv.METRIC_EXEC_REPEATED)
 checked = instruments.counter(meter, semconv.METRIC_EXEC_CHECKED)
-
-WAITED_MUCH = 1.5
-"""A loop that took so many times its limit has waited for a processor. What it used of one is known
-less well then: its neighbour in the sandbox may have run several programs meanwhile."""
 
 CHECKED_SHARE = 0.01
 CHECKS_AT_ONCE = 64
@@ -51,10 +47,10 @@ class OddRuns:
     _awaited: dict[RunName, Outcome] = field(default_factory=dict[RunName, Outcome])
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
-    def is_odd(self, outcome: Outcome, cpu_limit_s: float) -> bool:
+    def is_odd(self, outcome: Outcome) -> bool:
         """Whether an outcome of `reset` is one that only `strict` may give."""
-        if (outcome.status, outcome.detail) == (RunStatus.TIMEOUT, "cpu"):
-            return outcome.wall_time_s > WAITED_MUCH * cpu_limit_s
+        if outcome.status is RunStatus.TIMEOUT:
+            return outcome.detail == PERHAPS_CPU
         if outcome.status is RunStatus.ERROR:
             return outcome.message.startswith(_BAD_ADDRESS)
         return outcome.status in _ODD

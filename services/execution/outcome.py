@@ -11,6 +11,8 @@ from zeroloop.core.tasks import RunStatus
 FIELDS = 4
 NAME_BYTES_MAX = 4096
 MESSAGE_CHARS_MAX = 400
+PERHAPS_CPU = "perhaps cpu"
+"""Detail of a time-out that is odd. No caller sees it."""
 
 _CLAIMS = {
     b"o": RunStatus.OK,
@@ -92,6 +94,8 @@ def _ending(done: Done) -> tuple[RunStatus, str] | None:
             return RunStatus.CRASH, _signal_name(done.code)
         case How.CPU:
             return RunStatus.TIMEOUT, "cpu"
+        case How.PERHAPS_CPU:
+            return RunStatus.TIMEOUT, PERHAPS_CPU
         case How.WALL:
             return RunStatus.TIMEOUT, "wall"
         case How.FLOODED:

@@ -130,7 +130,7 @@ class ResetShift:
         outcome = outcome_of(
             end, value_bytes=order.value_bytes, stdout_bytes=order.stdout_bytes, mode=Mode.RESET
         )
-        if self._odd.is_odd(outcome, order.cpu_s):
+        if self._odd.is_odd(outcome):
             self._odd.run_in_strict(job)
             return False
         if job.paired and job.first is None and outcome.status is not RunStatus.TIMEOUT:

@@ -33,7 +33,7 @@ from services.execution.frames import (
     encode_run,
 )
 from services.execution.isolation.launch import SEEDS, Launched, Launcher
-from services.execution.meter import HostMeter, Tape, spent_s
+from services.execution.meter import HostMeter, Tape, all_used, spent_s
 
 READY_S = 20.0
 """From start to ready takes 0.2 s; ten agents on two cores may stretch that a lot."""
@@ -46,6 +46,9 @@ BASELINE_S = 0.05
 
 BASELINE_AT_ONCE_S = 0.5
 """Under limits below this, so much unwatched time would matter: watched from the beginning."""
+
+WAITED_MUCH = 1.5
+"""A loop that took so many times its limit has waited for a processor."""
 
 RECHECK_S = 0.02
 SAMPLE_S = 0.02
@@ -352,8 +355,10 @@ class Sandbox:
         try:
             while flight := self._flights.get(run_id):
                 left_s = flight.order.cpu_s - await self._spent_s(flight)
-                if left_s <= 0:
-                    await self._send(encode_kill(run_id, How.CPU))
+                sure = left_s <= 0 and self._is_sure(flight)
+                if sure or left_s <= -flight.order.cpu_s:
+                    how = How.CPU if sure else How.PERHAPS_CPU
+                    await self._send(encode_kill(run_id, how))
                     return
                 await asyncio.sleep(max(left_s, RECHECK_S))
         except OSError as error:
@@ -361,6 +366,19 @@ class Sandbox:
             self._lose()
         except SandboxLostError:
             pass
+
+    def _is_sure(self, flight: Flight) -> bool:
+        """Whether it was surely the run itself that has used its limit.
+
+        In `reset` its neighbour may have run several programs while it waited for a processor.
+        """
+        elapsed_s = self._loop.time() - flight.started_s
+        if flight.slot is not None or elapsed_s <= WAITED_MUCH * flight.order.cpu_s:
+            return True
+        if not self._launcher.watched:
+            return False
+        limit_s = flight.order.cpu_s - (flight.used_before_s or 0.0)
+        return all_used(flight.baseline, self._meter.sample(self.pid), limit_s)
 
     async def _spent_s(self, flight: Flight) -> float:
         yardstick = self._launched.yardstick

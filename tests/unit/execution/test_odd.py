@@ -6,9 +6,9 @@ from contextlib import suppress
 
 import pytest
 
-from services.execution.frames import RunOrder
+from services.execution.frames import Done, How, RunOrder
 from services.execution.odd import CHECKS_AT_ONCE, OddRuns
-from services.execution.outcome import Outcome
+from services.execution.outcome import Outcome, outcome_of
 from services.execution.work import Call, Finished, Job, RunName, Work
 from zeroloop.core.execution import Determinism, Mode
 from zeroloop.core.tasks import RunStatus
@@ -59,20 +59,24 @@ async def check(odd: OddRuns, strict: Outcome) -> None:
 async def test_only_ordinary_ends_count(odd: OddRuns, status: RunStatus) -> None:
     strange = {RunStatus.OOM, RunStatus.CRASH, RunStatus.GARBLED, RunStatus.NOT_EXECUTED}
 
-    assert odd.is_odd(Outcome(status=status), 1.0) is (status in strange)
+    assert odd.is_odd(Outcome(status=status)) is (status in strange)
 
 
 async def test_a_buffer_that_the_kernel_may_not_write_to_is_odd(odd: OddRuns) -> None:
     outcome = Outcome(status=RunStatus.ERROR, type_name="OSError", message="[Errno 14] Bad address")
 
-    assert odd.is_odd(outcome, 1.0)
+    assert odd.is_odd(outcome)
 
 
-@pytest.mark.parametrize(("wall_s", "expected"), [(1.1, False), (1.6, True)])
-async def test_a_loop_that_had_to_wait_is_odd(odd: OddRuns, wall_s: float, expected: bool) -> None:
-    outcome = Outcome(status=RunStatus.TIMEOUT, detail="cpu", wall_time_s=wall_s)
+@pytest.mark.parametrize(
+    ("how", "expected"), [(How.CPU, False), (How.WALL, False), (How.PERHAPS_CPU, True)]
+)
+async def test_a_loop_whose_neighbour_may_have_used_its_time_is_odd(
+    odd: OddRuns, how: How, *, expected: bool
+) -> None:
+    done = Done(1, how, 0, 1.0, 2.0, 0, b"")
 
-    assert odd.is_odd(outcome, 1.0) is expected
+    assert odd.is_odd(outcome_of(done, value_bytes=9, stdout_bytes=9)) is expected
 
 
 async def test_an_odd_run_begins_anew_in_strict(odd: OddRuns) -> None:

@@ -1,6 +1,8 @@
 """Looking back to when nobody was watching yet."""
 
-from services.execution.meter import TAPE_SAMPLES, Sample, Tape
+import pytest
+
+from services.execution.meter import TAPE_SAMPLES, Sample, Tape, all_used
 
 
 def test_of_an_empty_tape_nothing_is_known() -> None:
@@ -42,3 +44,23 @@ def test_the_past_is_forgotten() -> None:
     known = tape.before(0)
     assert known is not None
     assert known[0] == TAPE_SAMPLES
+
+
+@pytest.mark.parametrize(
+    ("used_s", "sure"),
+    [
+        ((1.0,), True),
+        ((1.1, 1.0), True),
+        ((1.1, 0.1), True),  # that one only passes orders on
+        ((1.1, 0.5), False),  # which of them it was nobody knows
+        ((0.9,), False),
+        ((0.1,), False),
+    ],
+)
+def test_whose_time_it_was_is_known_if_all_that_worked_have_used_it(
+    used_s: tuple[float, ...], *, sure: bool
+) -> None:
+    before = Sample(spaces_s={1: 5.0})
+    after = Sample(spaces_s={pid: used + 5.0 * (pid == 1) for pid, used in enumerate(used_s, 1)})
+
+    assert all_used(before, after, limit_s=1.0) is sure
