@@ -6,16 +6,29 @@ would only be taken apart again.
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiohttp
-from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, Configuration
 
 from zeroloop.errors import ConfigError, UnavailableError
+
+# The client loads Google's sign-in, 12 MiB, where the store for Google's buckets has brought it;
+# but clusters have not taken that since Kubernetes 1.26. So this is the one place that imports it.
+_known = sys.modules.get("google.auth")
+sys.modules["google.auth"] = cast("Any", None)
+from kubernetes.aio import config  # noqa: E402
+from kubernetes.aio.client import ApiClient, Configuration  # noqa: E402
+
+if _known is None:
+    del sys.modules["google.auth"]
+else:
+    sys.modules["google.auth"] = _known
+
+__all__ = ["ApiClient", "ClusterReviewer", "cluster_client", "own_namespace"]
 
 REVIEW_S: Final = 10.0
 

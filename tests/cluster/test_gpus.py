@@ -26,9 +26,8 @@ TRAINERS = ("training-1", "training-2", "training-3", "training-4")
 LARGE = "large"
 CROWD = 50
 ACTIVE_MAX = 20
-MEMORY_MIB_MAX = 180
-"""Of a controller that plays 20 runs and knows of 30 more: 152. The cluster's client takes 12 of
-them for Google's sign-in, which it loads where the store for Google's buckets has brought it."""
+MEMORY_MIB_MAX = 150
+"""Of a controller that plays 20 runs and knows of 30 more."""
 
 THREADS_MAX = 40
 """Of it: whatever is tried again leaves nothing behind."""

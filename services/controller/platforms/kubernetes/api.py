@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import aiohttp
-from kubernetes.aio.client import ApiClient
 
-from services._server.cluster import cluster_client
+from services._server.cluster import ApiClient, cluster_client
 from zeroloop.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
