@@ -29,7 +29,10 @@ class Kind(StrEnum):
 
 
 CALLS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
-PROGRAMS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+PROGRAMS_S = (
+    *(1e-4, 2.5e-4, 5e-4, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1, 2.5, 5, 10, 30, 60),
+)
 PAUSES_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
 STAGES_S = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800)
 """From a seedling's stage to a round of a large model."""
@@ -194,6 +197,10 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         *(semconv.METRIC_EXEC_CACHE, _C, "{look}", "Looks for a known result: hit, miss."),
         (semconv.OUTCOME,),
+    ),
+    Metric(
+        *(semconv.METRIC_EXEC_INFO, _G, "1", "Always 1: what isolates programs, and runs them."),
+        (semconv.ISOLATION, semconv.PLATFORM, semconv.RUNTIME_VERSION, semconv.PYTHON_VERSION),
     ),
     Metric(
         # No histogram: those take no values below zero.

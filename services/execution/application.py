@@ -10,7 +10,7 @@ import grpc.aio
 from services._server import Health
 from services._server.settings import environment
 from services.execution.backend import cache_folder, open_backend
-from services.execution.metered import MeteredRunner
+from services.execution.metered import MeteredRunner, tell_of
 from services.execution.pool import Pool
 from services.execution.servicer import ExecutionServicer
 from services.execution.settings import ExecutionSettings
@@ -38,6 +38,7 @@ async def application(
         capabilities = backend.capabilities
         if capabilities.isolation is Isolation.UNSAFE:
             logger.warning("isolation_is_off", extra={"setting": "--isolation=unsafe"})
+        tell_of(capabilities)
         runner = MeteredRunner(backend.pool, capabilities.isolation)
         servicer = ExecutionServicer(runner, capabilities)
         execution_pb2_grpc.add_ExecutionServiceServicer_to_server(servicer, server)

@@ -5,10 +5,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
 from opentelemetry import metrics, trace
+from opentelemetry.metrics import Observation
 
 from services._server import instruments, semconv
 from services.execution.servicer import Runner
-from zeroloop.core.execution import Isolation, Limits, Program, Result
+from zeroloop.core.execution import Capabilities, Isolation, Limits, Program, Result
 
 tracer = trace.get_tracer("zeroloop.execution", schema_url=semconv.SCHEMA_URL)
 meter = metrics.get_meter("zeroloop.execution", schema_url=semconv.SCHEMA_URL)
@@ -26,6 +27,17 @@ _RUNTIMES = {Isolation.GVISOR: "runsc", Isolation.UNSAFE: "unsafe"}
 def count_look(found: bool) -> None:  # noqa: FBT001 (a callback of one thing)
     """Count a look into the cache."""
     looks.add(1, {semconv.OUTCOME: "hit" if found else "miss"})
+
+
+def tell_of(capabilities: Capabilities) -> None:
+    """Say from now on what isolates programs here."""
+    labels = {
+        semconv.ISOLATION: capabilities.isolation.value,
+        semconv.PLATFORM: capabilities.platform,
+        semconv.RUNTIME_VERSION: capabilities.runtime_version,
+        semconv.PYTHON_VERSION: capabilities.python_version,
+    }
+    instruments.observed(meter, semconv.METRIC_EXEC_INFO, lambda: [Observation(1, labels)])
 
 
 class MeteredRunner:

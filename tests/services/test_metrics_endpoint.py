@@ -34,6 +34,7 @@ OF_THE_TRAINER = {
 
 OF_SANDBOXES = {
     *(semconv.METRIC_EXEC_REPEATED, semconv.METRIC_EXEC_CHECKED, semconv.METRIC_EXEC_CACHE),
+    semconv.METRIC_EXEC_INFO,
 }
 """Programs are simulated here; tests/engine/test_reset.py has real ones."""
 
