@@ -238,6 +238,16 @@ def test_scaled_deployments_leave_replicas_to_the_autoscaler(release: Release) -
         assert ("replicas" in item["spec"]) is (item["metadata"]["name"] not in scaled)
 
 
+def test_replicas_can_be_left_to_an_autoscaler_of_somebody_else() -> None:
+    flags = "enabled=true", "create=false"
+    release = render(*(f"--set=execution.autoscaling.{flag}" for flag in flags))
+    deployments = {item["metadata"]["name"]: item["spec"] for item in release.of("Deployment")}
+
+    assert "replicas" not in deployments[f"{NAME}-execution"]
+    assert deployments[f"{NAME}-reward"]["replicas"] == 2
+    assert not release.of("HorizontalPodAutoscaler")
+
+
 def test_several_pods_have_a_budget_and_one_has_none(release: Release) -> None:
     for item in release.of("Deployment"):
         name = item["metadata"]["name"]
