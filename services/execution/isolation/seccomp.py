@@ -164,7 +164,7 @@ DRIVERS_BUFFER = (0x5A4C0001, 0x5A4C0002, 0x5A4C0003)
 one, and the lower one of its end."""
 
 DRIVERS_CALL = (0x5A4C0004, 0x5A4C0005)
-"""Stand for where the driver's own calls return to: the upper half of that address, and the lower."""
+"""Stand for where the driver's own calls return to: upper half of that address, and lower."""
 
 _READ, _WRITE, _PREAD, _CLOSE, _IOCTL, _DUP, _FCNTL, _CLOSE_RANGE = 0, 1, 17, 3, 16, 32, 72, 436
 _HARMLESS_IOCTLS = {0x5401: _ENOTTY, 0x5413: _ENOTTY, 0x5450: _ALLOW, 0x5451: _ALLOW}
