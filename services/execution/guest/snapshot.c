@@ -3,14 +3,15 @@
  * All that a program can reach is copied aside once, into the shadow. To restore is to cut off
  * what has grown since, and to copy back what may have changed. At first every page is compared
  * with its copy, and those that differ are called hot. Once armed, the others are write-protected:
- * a write to one makes it hot, and only hot pages are copied.
+ * a write to one makes it hot, and only hot pages are copied. Now and then it is looked which of
+ * those still change; the rest are guarded again.
  *
  * Memory that nobody uses yet is neither copied nor guarded: the end of the heap, the end of the
  * newest arena, the stack below the saved pointer. Programs' objects live there, so the kernel
  * can always write into a buffer of theirs.
  *
  * While memory is put back, libc's own is too, and so is the stack that C runs on. So nothing of
- * libc is called from `snapshot_restore` on, and it runs on a stack of its own.
+ * libc is called from the first copy on, and it all runs on a stack of its own.
  */
 #define _GNU_SOURCE
 #include "snapshot.h"

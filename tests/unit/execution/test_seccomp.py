@@ -4,13 +4,10 @@ import struct
 
 import pytest
 
+from services.execution.isolation.calls import ARCHITECTURES, DENIED, LASTING, TRACELESS
 from services.execution.isolation.seccomp import (
-    ARCHITECTURES,
-    DENIED,
     DRIVERS_BUFFER,
     DRIVERS_CALL,
-    LASTING,
-    TRACELESS,
     level_1,
     level_2,
 )
