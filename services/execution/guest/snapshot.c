@@ -274,6 +274,16 @@ static void cool(const struct Region *region) {
   for (unsigned long page = 0; page < pages; page++) changed[page] = 0;
 }
 
+/* Nothing is guarded yet: those that have not changed so far are to be. */
+static void cool_at_first(const struct Region *region) {
+  unsigned char *hot = snapshot->hot + region->first_page;
+  for (unsigned long page = 0; page < region->bytes / PAGE; page++) {
+    snapshot->changed[region->first_page + page] = hot[page];
+    hot[page] = 1;
+  }
+  cool(region);
+}
+
 static void for_each_guarded(void (*visit)(const struct Region *)) {
   for (int i = 0; i < snapshot->regions_n; i++)
     if (!snapshot->regions[i].whole) visit(&snapshot->regions[i]);
@@ -316,18 +326,7 @@ static void unshare_pages(void) {
 void snapshot_arm(void) {
   struct Snapshot *s = snapshot;
   unshare_pages();
-  for (int i = 0; i < s->regions_n; i++) {
-    struct Region *region = &s->regions[i];
-    unsigned char *hot = s->hot + region->first_page;
-    unsigned long pages = region->whole ? 0 : region->bytes / PAGE;
-    for (unsigned long page = 1; page + 1 < pages; page++) /* one alone is cheaper to copy */
-      hot[page] |= hot[page - 1] & hot[page + 1];
-    for (unsigned long page = 0, next; page < pages; page = next) {
-      next = same_until(region, page);
-      if (!hot[page])
-        KERNEL(SYS_mprotect, (long)(region->start + page * PAGE), (next - page) * PAGE, PROT_READ);
-    }
-  }
+  for_each_guarded(cool_at_first);
   s->armed = 1;
   s->until_look = 2 * LOOK_RUNS; /* lessons are not what programs are like */
   list_pieces();
