@@ -5,14 +5,11 @@ and unsigned. The sandbox's side is `guest/supervisor.py`.
 """
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-FRAME_BYTES_MAX = 4 << 20
-"""Either way. A run's answer is at most 2 MiB and some."""
+from services.execution.guest.wire import FRAME_BYTES_MAX, LENGTH_BYTES, FrameError
 
-LENGTH_BYTES = 4
 NUMBER_MAX = 1 << 53
 """Of microseconds or bytes."""
 
@@ -20,10 +17,6 @@ _RUN = struct.Struct("<cIIHQQQIII")
 _DONE = struct.Struct("<cIcIQQQ")
 _RUN_ID = struct.Struct("<I")
 _LONG = struct.Struct("<IQ")
-
-
-class FrameError(Exception):
-    """The other side does not speak our language."""
 
 
 class How(Enum):
@@ -147,36 +140,10 @@ def encode_kill(run_id: int, how: How) -> bytes:
     return _framed(b"K" + _RUN_ID.pack(run_id) + how.value)
 
 
-class FrameReader:
-    """Cuts what a sandbox sends into frames."""
-
-    def __init__(self) -> None:
-        self._rest = bytearray()
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """The payloads that are whole now. Take all of them before more is fed.
-
-        Raises:
-            FrameError: One is longer than any frame of ours.
-        """
-        rest, at = self._rest, 0
-        rest += data
-        while len(rest) - at >= LENGTH_BYTES:
-            start = at + LENGTH_BYTES
-            size = int.from_bytes(rest[at:start], "little")
-            if size > FRAME_BYTES_MAX:
-                raise FrameError(f"frame of {size} bytes")
-            if len(rest) < start + size:
-                break
-            at = start + size
-            yield bytes(rest[start:at])
-        del rest[:at]
-
-
 def _framed(payload: bytes) -> bytes:
     if len(payload) > FRAME_BYTES_MAX:
         raise FrameError(f"frame of {len(payload)} bytes; at most {FRAME_BYTES_MAX}")
-    return len(payload).to_bytes(4, "little") + payload
+    return len(payload).to_bytes(LENGTH_BYTES, "little") + payload
 
 
 def decode_reply(payload: bytes) -> Reply:

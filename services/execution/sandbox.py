@@ -19,7 +19,6 @@ from services.execution.flight import (
 from services.execution.frames import (
     Done,
     FrameError,
-    FrameReader,
     How,
     NotStarted,
     OverCpu,
@@ -32,6 +31,7 @@ from services.execution.frames import (
     encode_kill,
     encode_run,
 )
+from services.execution.guest.wire import Frames
 from services.execution.isolation.launch import SEEDS, Launched, Launcher
 from services.execution.meter import HostMeter, Tape, all_used, spent_s
 
@@ -248,7 +248,7 @@ class Sandbox:
     async def _read(self) -> None:
         stdout = self._launched.process.stdout
         assert stdout is not None
-        frames = FrameReader()
+        frames = Frames()
         try:
             while data := await stdout.read(READ_BYTES):
                 for payload in frames.feed(data):

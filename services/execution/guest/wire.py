@@ -2,26 +2,36 @@
 
 import posix
 
+LENGTH_BYTES = 4
 FRAME_BYTES_MAX = 4 << 20
+"""Either way. A run's answer is at most 2 MiB and some."""
+
+
+class FrameError(Exception):
+    """The other side does not speak our language."""
 
 
 class Frames:
-    """Cuts a stream of bytes into frames."""
+    """Cuts a stream of bytes into frames, on either side."""
 
     def __init__(self) -> None:
-        self.data = b""
+        self.rest = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        self.data += data
+        """The payloads that are whole now."""
+        rest, at = self.rest, 0
+        rest += data
         frames: list[bytes] = []
-        while len(self.data) >= 4:
-            size = int.from_bytes(self.data[:4], "little")
+        while len(rest) - at >= LENGTH_BYTES:
+            start = at + LENGTH_BYTES
+            size = int.from_bytes(rest[at:start], "little")
             if size > FRAME_BYTES_MAX:
-                raise SystemExit("frame too long")
-            if len(self.data) < 4 + size:
+                raise FrameError(f"frame of {size} bytes; at most {FRAME_BYTES_MAX}")
+            if len(rest) < start + size:
                 break
-            frames.append(self.data[4 : 4 + size])
-            self.data = self.data[4 + size :]
+            at = start + size
+            frames.append(bytes(rest[start:at]))
+        del rest[:at]
         return frames
 
 

@@ -8,7 +8,6 @@ from services.execution.frames import (
     FRAME_BYTES_MAX,
     Done,
     FrameError,
-    FrameReader,
     How,
     NotStarted,
     OverCpu,
@@ -18,6 +17,7 @@ from services.execution.frames import (
     encode_kill,
     encode_run,
 )
+from services.execution.guest.wire import Frames
 
 ORDER = RunOrder(
     source=b"def f(): pass",
@@ -62,7 +62,7 @@ def test_an_order_over_the_limit_is_refused() -> None:
 def test_a_stream_is_cut_into_frames_however_it_arrives(piece_bytes: int) -> None:
     payloads = [b"", b"A", b"x" * 300, b"W"]
     stream = b"".join(len(payload).to_bytes(4, "little") + payload for payload in payloads)
-    reader, found = FrameReader(), list[bytes]()
+    reader, found = Frames(), list[bytes]()
 
     for at in range(0, len(stream), piece_bytes):
         found += reader.feed(stream[at : at + piece_bytes])
@@ -73,7 +73,7 @@ def test_a_stream_is_cut_into_frames_however_it_arrives(piece_bytes: int) -> Non
 def test_a_frame_that_is_too_long_is_refused_before_it_has_come() -> None:
     head = (FRAME_BYTES_MAX + 1).to_bytes(4, "little")
     with pytest.raises(FrameError, match=str(FRAME_BYTES_MAX + 1)):
-        list(FrameReader().feed(head))
+        Frames().feed(head)
 
 
 def test_a_kill_says_what_for() -> None:
