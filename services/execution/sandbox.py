@@ -33,7 +33,7 @@ from services.execution.frames import (
 )
 from services.execution.guest.wire import Frames
 from services.execution.isolation.launch import SEEDS, Launched, Launcher
-from services.execution.meter import HostMeter, Tape, all_used, spent_s
+from services.execution.meter import HostMeter, Sample, Tape, all_used, spent_s
 
 READY_S = 20.0
 """From start to ready takes 0.2 s; ten agents on two cores may stretch that a lot."""
@@ -354,10 +354,9 @@ class Sandbox:
         """Kill a run as soon as it has really used what it may."""
         try:
             while flight := self._flights.get(run_id):
-                left_s = flight.order.cpu_s - await self._spent_s(flight)
-                sure = left_s <= 0 and self._is_sure(flight)
-                if sure or left_s <= -flight.order.cpu_s:
-                    how = How.CPU if sure else How.PERHAPS_CPU
+                used_s, now = await self._spent(flight)
+                left_s = flight.order.cpu_s - used_s
+                if left_s <= 0 and (how := self._verdict(flight, now, -left_s)):
                     await self._send(encode_kill(run_id, how))
                     return
                 await asyncio.sleep(max(left_s, RECHECK_S))
@@ -367,20 +366,22 @@ class Sandbox:
         except SandboxLostError:
             pass
 
-    def _is_sure(self, flight: Flight) -> bool:
-        """Whether it was surely the run itself that has used its limit.
+    def _verdict(self, flight: Flight, now: Sample, over_s: float) -> How | None:
+        """How to end a run that is over its limit; None while waiting may end a doubt.
 
         In `reset` its neighbour may have run several programs while it waited for a processor.
         """
-        elapsed_s = self._loop.time() - flight.started_s
-        if flight.slot is not None or elapsed_s <= WAITED_MUCH * flight.order.cpu_s:
-            return True
+        limit_s, elapsed_s = flight.order.cpu_s, self._loop.time() - flight.started_s
+        if flight.slot is not None or elapsed_s <= WAITED_MUCH * limit_s:
+            return How.CPU
         if not self._launcher.watched:
-            return False
-        limit_s = flight.order.cpu_s - (flight.used_before_s or 0.0)
-        return all_used(flight.baseline, self._meter.sample(self.pid), limit_s)
+            return How.PERHAPS_CPU
+        if all_used(flight.baseline, now, limit_s - (flight.used_before_s or 0.0)):
+            return How.CPU
+        return How.PERHAPS_CPU if over_s >= limit_s else None
 
-    async def _spent_s(self, flight: Flight) -> float:
+    async def _spent(self, flight: Flight) -> tuple[float, Sample]:
+        """Processor seconds of a run, and the sample that says so."""
         yardstick = self._launched.yardstick
         if flight.used_before_s is None:
             # In a pod the clock that has reached the limit is right but for a factor; seen from a
@@ -389,5 +390,5 @@ class Sandbox:
             self._count_from_now(flight, flight.order.cpu_s if yardstick else elapsed_s)
         assert flight.used_before_s is not None
         slowdown = await yardstick.slowdown() if yardstick else 1.0
-        since_s = spent_s(flight.baseline, self._meter.sample(self.pid))
-        return (flight.used_before_s + since_s) / slowdown
+        now = self._meter.sample(self.pid)
+        return (flight.used_before_s + spent_s(flight.baseline, now)) / slowdown, now
