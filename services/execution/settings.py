@@ -47,7 +47,7 @@ class ExecutionSettings(ServiceSettings):
     every run dearer: a child copies what its parent has written."""
 
     sandboxes: int = Field(default=2, ge=1, le=64)
-    """Sandboxes at once. Each costs about 60 MiB; two use two cores."""
+    """Sandboxes at once. Each costs about 150 MiB with mode `reset`; two use two cores."""
 
     workers: int = Field(default=2, ge=1, le=32)
     """Programs that run at once in a sandbox. An endless loop blocks one until its limit."""
