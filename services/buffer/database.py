@@ -10,7 +10,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,19 @@ _REMEDY_OF = {
     sqlite3.SQLITE_READONLY: "make the file and its folder writable",
     sqlite3.SQLITE_BUSY: "another process holds it; end that process or try again",
 }
+
+
+class _Connection(sqlite3.Connection):
+    """One whose transaction ends with it.
+
+    SQLite undoes a closed connection's transaction when the last statement is gone, and keeps the
+    write lock as long. A statement that was cancelled stays for as long as its error's traceback.
+    """
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):  # closed before, or its disk is gone: there is no transaction
+            self.rollback()
+        super().close()
 
 
 class Database:
@@ -191,7 +204,7 @@ def _open_sqlite(url: URL, connections: int, busy_timeout_s: float, synchronous:
             pool_size=size,
             max_overflow=0,
             pool_timeout=busy_timeout_s,
-            connect_args={"timeout": busy_timeout_s},
+            connect_args={"timeout": busy_timeout_s, "factory": _Connection},
         )
         _prepare_sqlite(engine, begin, pragmas)
         return engine

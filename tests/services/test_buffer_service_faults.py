@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from services.buffer.schema import VERSION
 from tests.services.buffer_process import buffer_process, command
@@ -145,6 +146,31 @@ async def test_a_locked_database_is_unavailable_and_recovers(tmp_path: Path) -> 
 
         other.close()
         await buffer.client.rounds.open(RUN, 1, weights_version=0)
+
+
+async def test_a_cancelled_transaction_holds_no_lock(tmp_path: Path) -> None:
+    """Whoever keeps the error keeps its traceback, and in it the statement that was running."""
+    async with running_buffer(f"sqlite:///{tmp_path}/buffer.db", busy_timeout_s=2) as buffer:
+        started, many = asyncio.Event(), [{"n": n} for n in range(500_000)]
+
+        async def write() -> None:
+            async with buffer.database.writing() as connection:
+                await connection.execute(text("CREATE TABLE numbers (n)"))
+                started.set()
+                await connection.execute(text("INSERT INTO numbers VALUES (:n)"), many)
+
+        writing = asyncio.create_task(write())
+        await started.wait()
+        await asyncio.sleep(0.1)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError) as kept:
+            await writing
+
+        await buffer.client.rounds.open(RUN, 0, weights_version=0)
+
+        async with buffer.database.reading() as connection:
+            tables = await connection.execute(text("SELECT name FROM sqlite_master"))
+            assert "numbers" not in tables.scalars().all(), kept
 
 
 async def test_a_slow_client_holds_up_nobody(tmp_path: Path) -> None:
