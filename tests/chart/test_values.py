@@ -322,6 +322,15 @@ def test_notes_say_what_the_certificate_waits_for() -> None:
     assert "describe certificates,certificaterequests" in text
 
 
+def test_notes_of_services_alone_say_where_they_are_and_what_they_ask_for() -> None:
+    text = notes(*CASES["sandbox"])
+
+    assert "dns:///loop-zeroloop-execution.lab.svc:50051" in text
+    assert "token in Secret loop-zeroloop-token and a certificate" in text
+    for word in ("helm test", "kind: SelfPlayRun", "grpcurl", "-buffer.lab.svc"):
+        assert word not in text
+
+
 def test_the_run_in_the_notes_is_one_that_the_crd_takes() -> None:
     crd = render().one("CustomResourceDefinition", "selfplayruns.zeroloop.dev")
     (version,) = crd["spec"]["versions"]

@@ -79,8 +79,23 @@ class Installation:
         """Return what `kubectl get` says, read."""
         return self.cluster.get(f"--namespace={self.namespace}", *arguments)
 
-    def put(self, *, upgrade: bool = False, chart: Chart = CURRENT, **values: Any) -> str:
-        """Install or upgrade the release; returns helm's notes."""
+    def put(
+        self,
+        *,
+        upgrade: bool = False,
+        chart: Chart = CURRENT,
+        take_ownership: bool = True,
+        **values: Any,
+    ) -> str:
+        """Install or upgrade the release; returns helm's notes.
+
+        Args:
+            upgrade: There is one already.
+            chart: Which version.
+            take_ownership: Of what another release has made, such as the CRD that an earlier one
+                of the same cluster has left.
+            values: Of the chart, over those of a machine without a GPU.
+        """
         path = self.folder / "values.yaml"
         path.write_text(yaml.safe_dump(values))
         verb = ("upgrade",) if upgrade else ("install",)
@@ -90,8 +105,7 @@ class Installation:
             str(chart.path),
             *("--values", str(chart.values), "--values", str(self.folder / "test-values.yaml")),
             *("--values", str(path), "--wait", f"--timeout={INSTALL_S}s"),
-            # Of a release before, which kept the CRD.
-            "--take-ownership",
+            *(("--take-ownership",) if take_ownership else ()),
         )
 
     def create_run(self, name: str, rounds: int, **spec: Any) -> None:
