@@ -178,10 +178,13 @@ _observe()
 
 
 def leads(*, leading: bool) -> None:
-    """Say whether this controller plays; the first word makes counters begin at 0."""
+    """Say whether this controller plays; the first word makes counters begin at 0.
+
+    All but the idle time: it is divided by the rounds' time, a histogram, which begins with its
+    first value. Both must miss the first round, or rounds seem to wait longer than they last.
+    """
     _leads.set(int(leading))
     _rounds.add(0)
-    _round_idle.add(0)
     for phase in Phase:
         _phases.add(0, {semconv.PHASE: phase.value})
 
