@@ -203,11 +203,12 @@ def step_stored(name: str, step: str, found: Mapping[str, float]) -> None:
     playing.advanced(name, heldout, round_over=False)
 
 
-def round_ended(name: str, found: Mapping[str, float]) -> None:
-    """Count a round that is over."""
-    _rounds.add(1)
-    _round_duration.record(found[figures.WALL_S])
-    _round_idle.add(found[figures.IDLE_S])
+def round_ended(name: str, found: Mapping[str, float], *, seeds: bool) -> None:
+    """Count a round that is over, unless it only `seeds` the buffer: that one trains nothing."""
+    if not seeds:
+        _rounds.add(1)
+        _round_duration.record(found[figures.WALL_S])
+        _round_idle.add(found[figures.IDLE_S])
     playing.advanced(name, found, round_over=True)
 
 

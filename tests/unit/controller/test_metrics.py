@@ -169,5 +169,18 @@ def test_idle_time_begins_with_the_time_of_rounds(monkeypatch: pytest.MonkeyPatc
     metrics.leads(leading=True)
     assert idle.told == lasted.told == []
 
-    metrics.round_ended("a", {figures.WALL_S: 9.0, figures.IDLE_S: 2.0})
+    metrics.round_ended("a", {figures.WALL_S: 9.0, figures.IDLE_S: 2.0}, seeds=False)
     assert (idle.told, lasted.told) == ([2.0], [9.0])
+
+
+def test_the_round_that_seeds_the_buffer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of five rounds was counted as six, and their mean time had the seed's in it."""
+    rounds, lasted = Counted(), Counted()
+    monkeypatch.setattr(metrics, "_rounds", rounds)
+    monkeypatch.setattr(metrics, "_round_duration", lasted)
+
+    metrics.round_ended("a", {figures.WALL_S: 3.0, figures.IDLE_S: 0.0}, seeds=True)
+    assert rounds.told == lasted.told == []
+
+    metrics.round_ended("a", {figures.WALL_S: 9.0, figures.IDLE_S: 0.0}, seeds=False)
+    assert (rounds.told, lasted.told) == ([1], [9.0])
