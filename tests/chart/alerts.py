@@ -62,13 +62,16 @@ def known() -> dict[str, list[Scenario]]:
 def expectations(rule: Rule, scenario: Scenario) -> list[dict[str, Any]]:
     """What promtool is to look for in a scenario: at each evaluation, no alert; or when, which."""
     name, waits = rule["alert"], _minutes(rule.get("for", "0s"))
+    step = EVALUATED_S / 60
     quiet, after = scenario.minutes, scenario.minutes
     found: list[dict[str, Any]] = []
     if scenario.since is not None:
         quiet = scenario.since + waits
         after = scenario.minutes if scenario.until is None else scenario.until
         found = [_at(quiet, name, [_expected(rule, scenario)])]
-    step = EVALUATED_S / 60
+        if "$value" not in rule["annotations"]["description"]:
+            # It lasts; with a value the words may have become others.
+            found.append(_at(after - step, name, [_expected(rule, scenario)]))
     moments = [count * step for count in range(int(scenario.minutes / step))]
     return [
         *(_at(moment, name, []) for moment in moments if moment < quiet),
