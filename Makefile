@@ -45,8 +45,8 @@ test: setup lint test-unit test-chart test-services test-engine test-hostile ## 
 test-unit: setup ## Pure logic and contracts, seconds.
 	$(PYTEST) $(SIDE_BY_SIDE) tests/unit tests/contract tests/test_tidy.py
 
-test-chart: setup ## The chart, rendered by Helm over a matrix of values (the first time builds Helm).
-	@$(PY) -m tests.cluster build helm
+test-chart: setup ## The chart, rendered by Helm, its alerts evaluated by Prometheus (the first time builds both).
+	@$(PY) -m tests.cluster build helm promtool
 	$(PYTEST) $(SIDE_BY_SIDE) tests/chart
 
 test-services: setup ## Each service behind its real wire, PostgreSQL and S3 included (the first time builds S3).

@@ -98,7 +98,7 @@ METRICS: tuple[Metric, ...] = (
         *(semconv.METRIC_RUN_PROGRESS_AGE, _G, "s"),
         "Time since the run that has waited longest stored something; 0 if none is played.",
     ),
-    Metric(semconv.METRIC_ROUNDS, _C, "{round}", "Rounds whose weights are served."),
+    Metric(semconv.METRIC_ROUNDS, _C, "{round}", "Trained rounds whose weights are served."),
     Metric(
         *(semconv.METRIC_ROUND_AGE, _G, "s", "Age of the oldest round that is being played."),
     ),

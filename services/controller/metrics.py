@@ -178,10 +178,13 @@ _observe()
 
 
 def leads(*, leading: bool) -> None:
-    """Say whether this controller plays; the first word makes counters begin at 0."""
+    """Say whether this controller plays; the first word makes counters begin at 0.
+
+    All but the idle time: it is divided by the rounds' time, a histogram, which begins with its
+    first value. Both must miss the first round, or rounds seem to wait longer than they last.
+    """
     _leads.set(int(leading))
     _rounds.add(0)
-    _round_idle.add(0)
     for phase in Phase:
         _phases.add(0, {semconv.PHASE: phase.value})
 
@@ -200,11 +203,12 @@ def step_stored(name: str, step: str, found: Mapping[str, float]) -> None:
     playing.advanced(name, heldout, round_over=False)
 
 
-def round_ended(name: str, found: Mapping[str, float]) -> None:
-    """Count a round that is over."""
-    _rounds.add(1)
-    _round_duration.record(found[figures.WALL_S])
-    _round_idle.add(found[figures.IDLE_S])
+def round_ended(name: str, found: Mapping[str, float], *, seeds: bool) -> None:
+    """Count a round that is over, unless it only `seeds` the buffer: that one trains nothing."""
+    if not seeds:
+        _rounds.add(1)
+        _round_duration.record(found[figures.WALL_S])
+        _round_idle.add(found[figures.IDLE_S])
     playing.advanced(name, found, round_over=True)
 
 

@@ -309,7 +309,7 @@ class Player:
             f"trace {trace_id}"
         )
         self._book.emit(EventType.ROUND, message, round_index=known.round, figures=metrics)
-        round_ended(self._book.run.name, metrics)
+        round_ended(self._book.run.name, metrics, seeds=known.round == 0)
         if known.round > 0:
             for alert in oversight.odd_metrics(metrics, self._metrics):
                 self._warn(known.round, alert, "")

@@ -47,6 +47,12 @@ class OddRuns:
     _awaited: dict[RunName, Outcome] = field(default_factory=dict[RunName, Outcome])
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
+    def __post_init__(self) -> None:
+        # Else the first one is no increase of anything; and of `no` there is never a second.
+        repeated.add(0)
+        for agrees in Determinism:
+            checked.add(0, {semconv.AGREES: agrees.value})
+
     def is_odd(self, outcome: Outcome) -> bool:
         """Whether an outcome of `reset` is one that only `strict` may give."""
         if outcome.status is RunStatus.TIMEOUT:

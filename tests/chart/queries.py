@@ -15,7 +15,10 @@ OF_THE_TARGET = {"namespace", "pod", "job", "le"}
 
 _ENDS = ("_total", "_bucket", "_sum", "_count")
 
-OF_THE_PROCESS = {"process_resident_memory_bytes", "process_cpu_seconds_total"}
+OF_THE_PROCESS = {
+    *("process_resident_memory_bytes", "process_cpu_seconds_total"),
+    "process_start_time_seconds",
+}
 """What prometheus_client says of each process, as far as it is asked for."""
 
 

@@ -110,6 +110,8 @@ def place(program: Program, cache: Path, go: Go) -> Path:
     for path in sorted(path for path in files if path.exists()):
         content = path.read_bytes()
         state.update(f"{path.name} {len(content)}\n".encode() + content)
+    if program.tags:
+        state.update(f"tags {program.tags}\n".encode())
     module = program.module.name
     return cache / "cluster" / "programs" / f"{module}-{state.hexdigest()[:16]}" / program.name
 
@@ -143,7 +145,8 @@ def _command(program: Program, output: Path, go: Go) -> list[str]:
     flags = ["-s", "-w", *(f"-X {variable}" for variable in program.variables)]
     return [
         *(go.executable, "build", "-mod=readonly", "-trimpath", "-buildvcs=false"),
-        *("-ldflags", " ".join(flags), "-o", str(output), program.package),
+        *("-tags", ",".join(program.tags), "-ldflags", " ".join(flags)),
+        *("-o", str(output), program.package),
     ]
 
 

@@ -24,6 +24,9 @@ class Program:
     variables: tuple[str, ...] = ()
     """`package.name=value` for the linker."""
 
+    tags: tuple[str, ...] = ()
+    """What the compiler is told to build or to leave out."""
+
 
 def pinned(module: Path, requirement: str) -> str:
     """Return the version that a module's go.mod requires.
@@ -114,4 +117,13 @@ CALICO = (FELIX, CALICO_CNI)
 S3 = Program("versitygw", HERE / "versitygw", "github.com/versity/versitygw/cmd/versitygw")
 """A server of S3 in front of a folder, for the tests of weights in a bucket."""
 
-ALL = (*CLUSTER, *MANAGERS, *CALICO, S3)
+PROMTOOL = Program(
+    "promtool",
+    HERE / "prometheus",
+    "github.com/prometheus/prometheus/cmd/promtool",
+    # The clients of thirty clouds, in which it could look for targets.
+    tags=("remove_all_sd",),
+)
+"""Prometheus's own engine of rules, for the tests of alerts and dashboards."""
+
+ALL = (*CLUSTER, *MANAGERS, *CALICO, S3, PROMTOOL)

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 
+import pytest
 from opentelemetry.metrics import Observation
 
 from services._server import semconv
+from services.controller import metrics
 from services.controller.decide import Observed, Services, Trainer
 from services.controller.metrics import Playing
 from zeroloop.core import figures
@@ -142,3 +144,43 @@ def test_what_is_not_played_is_not_noted() -> None:
     runs.advanced("a", {"loss": 1.0}, round_over=True)
 
     assert values(runs.replicas(), semconv.STATE) == {"wanted": 0, "serving": 0}
+
+
+class Counted:
+    """A counter that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[float] = []
+
+    def add(self, amount: float, labels: dict[str, str] | None = None) -> None:
+        self.told.append(amount)
+
+    def record(self, amount: float) -> None:
+        self.told.append(amount)
+
+
+def test_idle_time_begins_with_the_time_of_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is divided by the other, and a histogram does not begin at 0."""
+    idle, lasted = Counted(), Counted()
+    monkeypatch.setattr(metrics, "_round_idle", idle)
+    monkeypatch.setattr(metrics, "_round_duration", lasted)
+
+    metrics.leads(leading=False)
+    metrics.leads(leading=True)
+    assert idle.told == lasted.told == []
+
+    metrics.round_ended("a", {figures.WALL_S: 9.0, figures.IDLE_S: 2.0}, seeds=False)
+    assert (idle.told, lasted.told) == ([2.0], [9.0])
+
+
+def test_the_round_that_seeds_the_buffer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of five rounds was counted as six, and their mean time had the seed's in it."""
+    rounds, lasted = Counted(), Counted()
+    monkeypatch.setattr(metrics, "_rounds", rounds)
+    monkeypatch.setattr(metrics, "_round_duration", lasted)
+
+    metrics.round_ended("a", {figures.WALL_S: 3.0, figures.IDLE_S: 0.0}, seeds=True)
+    assert rounds.told == lasted.told == []
+
+    metrics.round_ended("a", {figures.WALL_S: 9.0, figures.IDLE_S: 0.0}, seeds=False)
+    assert (rounds.told, lasted.told) == ([1], [9.0])

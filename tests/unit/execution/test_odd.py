@@ -55,6 +55,26 @@ async def check(odd: OddRuns, strict: Outcome) -> None:
     await asyncio.sleep(0)
 
 
+class Counted:
+    """A counter that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, dict[str, str]]] = []
+
+    def add(self, amount: int, labels: dict[str, str]) -> None:
+        self.told.append((amount, labels))
+
+
+def test_comparisons_are_counted_from_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prometheus sees no increase in a series that begins with 1, and there is no second `no`."""
+    counted = Counted()
+    monkeypatch.setattr("services.execution.odd.checked", counted)
+
+    OddRuns(Work(lambda: 0.0))
+
+    assert counted.told == [(0, {"agrees": str(agrees)}) for agrees in Determinism]
+
+
 @pytest.mark.parametrize("status", RunStatus)
 async def test_only_ordinary_ends_count(odd: OddRuns, status: RunStatus) -> None:
     strange = {RunStatus.OOM, RunStatus.CRASH, RunStatus.GARBLED, RunStatus.NOT_EXECUTED}
