@@ -23,14 +23,15 @@ static const time_t AHEAD_S = 76509079;
 static const time_t UP_S = 8658043; /* of clocks that begin at the start */
 enum { TICKS_PER_S = 100 };         /* of times(2) */
 
-/* Hides libc's function of that name. What it hides is found before Python starts: in mode `reset`
-   what a run finds is forgotten. */
+/* Hides libc's function of that name. What it hides is found before Python starts, because in mode
+   `reset` what a run finds is forgotten; or earlier: other libraries begin by asking for the time. */
 #define HIDE(type, name, parameters)                           \
   static type(*next_##name) parameters;                        \
   __attribute__((constructor)) static void find_##name(void) { \
     *(void **)&next_##name = dlsym(RTLD_NEXT, #name);          \
   }                                                            \
   type name parameters
+#define NEXT(name) (next_##name != NULL ? next_##name : (find_##name(), next_##name))
 
 static time_t ahead_s(clockid_t clock) {
   switch (clock) {
@@ -51,24 +52,24 @@ static time_t ahead_s(clockid_t clock) {
 }
 
 HIDE(int, clock_gettime, (clockid_t clock, struct timespec *now)) {
-  int failed = next_clock_gettime(clock, now);
+  int failed = NEXT(clock_gettime)(clock, now);
   if (!failed) now->tv_sec += ahead_s(clock);
   return failed;
 }
 
 HIDE(int, gettimeofday, (struct timeval *restrict now, void *restrict zone)) {
-  int failed = next_gettimeofday(now, zone);
+  int failed = NEXT(gettimeofday)(now, zone);
   if (!failed) now->tv_sec += AHEAD_S;
   return failed;
 }
 
 HIDE(time_t, time, (time_t *kept)) {
-  time_t now = next_time(NULL) + AHEAD_S;
+  time_t now = NEXT(time)(NULL) + AHEAD_S;
   if (kept != NULL) *kept = now;
   return now;
 }
 
-HIDE(clock_t, times, (struct tms *used)) { return next_times(used) + UP_S * TICKS_PER_S; }
+HIDE(clock_t, times, (struct tms *used)) { return NEXT(times)(used) + UP_S * TICKS_PER_S; }
 
 static struct timespec moved_back(const struct timespec *until, clockid_t clock) {
   return (struct timespec){until->tv_sec - ahead_s(clock), until->tv_nsec};
@@ -77,24 +78,24 @@ static struct timespec moved_back(const struct timespec *until, clockid_t clock)
 HIDE(int, clock_nanosleep,
      (clockid_t clock, int flags, const struct timespec *until, struct timespec *left)) {
   struct timespec moved = moved_back(until, clock);
-  return next_clock_nanosleep(clock, flags, flags & TIMER_ABSTIME ? &moved : until, left);
+  return NEXT(clock_nanosleep)(clock, flags, flags & TIMER_ABSTIME ? &moved : until, left);
 }
 
 HIDE(int, sem_timedwait, (sem_t *restrict semaphore, const struct timespec *restrict until)) {
   struct timespec moved = moved_back(until, CLOCK_REALTIME);
-  return next_sem_timedwait(semaphore, &moved);
+  return NEXT(sem_timedwait)(semaphore, &moved);
 }
 
 HIDE(int, sem_clockwait,
      (sem_t *restrict semaphore, clockid_t clock, const struct timespec *restrict until)) {
   struct timespec moved = moved_back(until, clock);
-  return next_sem_clockwait(semaphore, clock, &moved);
+  return NEXT(sem_clockwait)(semaphore, clock, &moved);
 }
 
 /* All that stat(2) is called in libraries of any age, with what its arguments are called. */
 #define HIDE_STAT(name, parameters, ...)       \
   HIDE(int, name, parameters) {                \
-    int failed = next_##name(__VA_ARGS__);     \
+    int failed = NEXT(name)(__VA_ARGS__);     \
     if (!failed) {                             \
       found->st_atim.tv_sec += AHEAD_S;        \
       found->st_mtim.tv_sec += AHEAD_S;        \
