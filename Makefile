@@ -19,7 +19,7 @@ ROUNDS ?= 14
 RUN ?=
 CLUSTER_TESTS ?= tests/cluster
 
-.PHONY: help setup demo learn test test-unit test-services test-chart test-engine test-hostile test-cluster cluster cluster-down bench bench-execution soak lint format check protos settings-reference lock seedling images clean
+.PHONY: help setup demo learn test test-unit test-services test-chart test-engine test-hostile test-cluster cluster cluster-down bench bench-execution soak agreement lint format check protos settings-reference lock seedling images clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -80,6 +80,11 @@ SOAK ?= --reset-runs 1000000 --strict-runs 10000
 
 soak: setup ## Run a million programs while sandboxes are killed (half an hour; SOAK=--help).
 	$(PY) -m tests.soak $(SOAK)
+
+AGREEMENT ?= --runs 10000
+
+agreement: setup ## Ten thousand ordinary programs, in gVisor and beside it (minutes; AGREEMENT=--help).
+	$(PY) -m tests.soak.agreement $(AGREEMENT)
 
 lint: setup ## Format, lint, types, import rules, protos.
 	.venv/bin/ruff format --check .

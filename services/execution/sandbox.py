@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import secrets
 import shutil
 from collections import deque
 from collections.abc import Callable
@@ -59,6 +60,8 @@ STDERR_BYTES = 2048
 """Of what a sandbox has to say, the last part is kept for the error message."""
 
 _ids = itertools.count()
+_names = f"zeroloop-{secrets.token_hex(4)}"
+"""Of this service alone: gVisor before 2023 listens at an address made of a sandbox's name."""
 
 
 class Sandbox:
@@ -100,7 +103,7 @@ class Sandbox:
             SandboxLostError: It ended or was not ready in time; says what it wrote.
             ResetImpossibleError: It works, but not in the mode `reset` that it was to offer.
         """
-        name = f"zeroloop-{next(_ids)}"
+        name = f"{_names}-{next(_ids)}"
         home = folder / name
         home.mkdir(mode=0o700)
         try:

@@ -114,6 +114,9 @@ _KERNEL = Proof(
 
 _KNOWN = Proof("known", KNOWN_PROGRAM, lambda o: o.value == KNOWN_VALUE, input_text=KNOWN_INPUT)
 
+_DATE = Proof("date", "import time; return time.time() // 86400", _status(RunStatus.OK))
+"""Two runs would agree on it, were it not for the second interpreter's clock."""
+
 
 def _names(value: str) -> list[str]:
     return [name for name in value.strip("[]").replace("'", "").split(", ") if name]
@@ -159,6 +162,9 @@ async def _failures(proofs: Sequence[Proof], run: Runs, at_once: int) -> list[st
     known = [await run(_KNOWN, seed) for seed in SEEDS]
     if not _KNOWN.holds(known[0]) or compare(*known) is not Determinism.YES:
         failures.append(f"known program gave {' and '.join(map(_words, known))}")
+    dates = [await run(_DATE, seed) for seed in SEEDS]
+    if compare(*dates) is not Determinism.NO:
+        failures.append(f"date gave {' and '.join(map(_words, dates))}")
     return failures
 
 

@@ -29,6 +29,7 @@ def mode(request: pytest.FixtureRequest) -> Mapping[str, Any]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def backend(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Backend]:
     settings = ExecutionSettings(
+        mode="reset",  # offers `strict` as well; where it does not work, that is a failure
         sandboxes=1,
         workers=2,
         runsc=os.environ.get("ZEROLOOP_TEST_RUNSC") or None,  # another one, such as Debian's

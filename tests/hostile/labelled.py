@@ -17,12 +17,42 @@ CLOCK = [
 
 COARSE_CLOCK = [
     "import datetime; return datetime.date.today().isoformat()",
-    "import time; return time.localtime().tm_year",
-    "import time; return time.strftime('%A')",
-    "import time; return int(time.time()) // 86_400",
+    "import datetime; return datetime.date.today().weekday()",
+    "import datetime; return datetime.date.today().toordinal() % 7",
+    "import datetime; return datetime.datetime.now().year",
+    "import datetime; return datetime.datetime.now().month",
+    "import datetime; return datetime.datetime.utcnow().hour",
+    "import datetime; return datetime.datetime.now().minute",
+    "import datetime; return datetime.datetime.now(datetime.timezone.utc).date().isoformat()",
     "import datetime; return datetime.datetime.now().hour < 24 and datetime.date.today().year",
+    "import time; return time.localtime().tm_year",
+    "import time; return time.gmtime().tm_yday",
+    "import time; return time.gmtime()[:3]",
+    "import time; return time.strftime('%A')",
+    "import time; return time.strftime('%Y-%m-%d %H')",
+    "import time; return time.ctime()[:10]",
+    "import time; return time.asctime()[-4:]",
+    "import time; return int(time.time()) // 86_400",
+    "import time; return time.time_ns() // 10**9 // 3600",
+    "import time; return round(time.time(), -7)",
+    "import time; return int(time.clock_gettime(time.CLOCK_REALTIME)) // 3600",
+    "import time; return int(time.monotonic()) // 3600",
+    "import time; return int(time.perf_counter()) // 60",
+    "import time; return time.monotonic_ns() // 10**12",
+    "import time; return int(time.clock_gettime(time.CLOCK_BOOTTIME)) // 3600",
+    "import os; return int(os.times().elapsed) // 3600",
+    "import os; return int(os.stat('/dev/null').st_mtime) // 86_400",
+    "import os; return int(os.fstat(0).st_ctime) // 86_400",
+    "import os; return int(os.lstat('/tmp').st_mtime) // 86_400",
+    "import pathlib; return int(pathlib.Path('/dev/null').stat().st_atime) // 86_400",
+    "import os; return sorted(int(e.stat().st_mtime) // 86_400 for e in os.scandir('/usr'))",
+    "import email.utils; return email.utils.formatdate()[:16]",
+    "import random, time; random.seed(int(time.time()) // 3600); return random.random()",
+    "import time; print(time.strftime('%Y')); return 1",
+    "import time; raise ValueError(time.gmtime().tm_year)",
+    "from datetime import date\n    class C:\n        day = date.today()\n    return str(C.day)",
 ]
-"""Two runs agree, and tomorrow's does not."""
+"""Two runs one after the other agree, and tomorrow's does not."""
 
 ENTROPY = [
     "import os; return os.urandom(8)",
@@ -97,7 +127,7 @@ IDENTITY = [
     "import os; return [os.environ[name] for name in sorted(os.environ)]",
 ]
 
-NONDETERMINISTIC = [*CLOCK, *ENTROPY, *HASH, *IDENTITY]
+NONDETERMINISTIC = [*CLOCK, *COARSE_CLOCK, *ENTROPY, *HASH, *IDENTITY]
 
 PLAIN = [
     "return 1",
@@ -191,8 +221,23 @@ ENDINGS = [
 DETERMINISTIC = [*PLAIN, *CHANCE_UNUSED, *ENDINGS]
 
 CLOCK_UNUSED = [
-    "import time; return time.time() > 0",
+    "import time; return time.time() > 1_700_000_000",
     "import time; time.sleep(0.01); return 1",
+    "import time; time.sleep(0); return 1",
     "import time; start = time.monotonic(); return time.monotonic() >= start",
+    "import time; a = time.monotonic(); time.sleep(0.02); return 0.02 <= time.monotonic() - a < 5",
+    "import time; a = time.time(); time.sleep(0.02); return 0.01 <= time.time() - a < 5",
+    "import time; return time.process_time() < 60, time.thread_time() < 60",
+    "import datetime; n = datetime.datetime.now; return abs((n() - n()).days) < 2",
+    "import datetime; return datetime.date.today() > datetime.date(2024, 2, 29)",
+    "import threading; return threading.Event().wait(0.02)",
+    "import threading; a = threading.Lock(); a.acquire(); return a.acquire(timeout=0.02)",
+    "import queue\n    try: queue.Queue().get(timeout=0.02)\n    except queue.Empty: return 1",
+    "import select; return select.select([], [], [], 0.02)",
+    "import time; return time.gmtime(0)[:6], time.mktime((2020, 1, 1, 0, 0, 0, 0, 1, 0))",
+    "import time; return time.get_clock_info('time').resolution",
+    "import os; a = os.stat('/dev/null'); return a.st_mtime == os.stat('/dev/null').st_mtime",
+    "import os; return os.stat('/usr').st_mode, os.path.isdir('/usr'), os.path.exists('/x')",
+    "import os; return os.path.getmtime('/usr/lib') < os.stat('/dev/null').st_mtime + 1e10",
 ]
-"""They read a clock and do not show it: agreement may be known or not, but they do not differ."""
+"""They read a clock, or wait, and do not show when that was."""

@@ -111,7 +111,7 @@ static long take_descriptors(int slot) {
   long failed = statm < 0 || KERNEL(SYS_dup2, statm, STATM_FD) < 0 ||
                 KERNEL(SYS_dup2, orders, ORDERS_FD) < 0 ||
                 KERNEL(SYS_dup2, orders + 1, DONE_FD) < 0;
-  return failed ? -1 : KERNEL(SYS_close_range, FIRST_FREE_FD, ~0U, 0);
+  return failed ? -1 : KERNEL(SYS_close_range, FIRST_FREE_FD, LAST_FD, 0);
 }
 
 /* The filter lets us alone read and write on our descriptors: who we are, our buffer tells. And it

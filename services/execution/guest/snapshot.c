@@ -205,7 +205,7 @@ static void cut_off_growth(void) {
     OWN_CALL(SYS_munmap, (long)s->saved_arenas, arena_next - s->saved_arenas);
   if (s->watched && !s->left) return;
   s->left = 0;
-  if (s->watched) KERNEL(SYS_close_range, FIRST_FREE_FD, ~0U, 0);
+  if (s->watched) KERNEL(SYS_close_range, FIRST_FREE_FD, LAST_FD, 0);
   if (mapped_pages() != s->mapped_pages) leave(EXIT_LEFT_BEHIND);
 }
 

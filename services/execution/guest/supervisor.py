@@ -149,7 +149,7 @@ class Child:
 
 
 class Peer:
-    """The second interpreter: same files, another hash seed and address layout."""
+    """The second interpreter: same files, another hash seed, address layout and time."""
 
     def __init__(self, settings: Settings, seed: str, poll: select.poll) -> None:
         self.poll = poll
@@ -170,6 +170,7 @@ class Peer:
         words += [w for w in settings.words if w.split("=")[0] not in ("seed", "peer_seed")]
         environment = dict(posix.environ)
         environment[b"PYTHONHASHSEED"] = seed.encode()
+        environment[b"LD_PRELOAD"] = HERE.encode() + b"/clock.so"
         posix.posix_spawn(
             sys.executable,
             [sys.executable, "-P", "-s", "-S", "-B", SCRIPT, *words],

@@ -65,6 +65,7 @@ class Workers:
         self.workers = [Worker(slot) for slot in range(settings.workers)]
         self.by_fd = {worker.done_fd: worker for worker in self.workers}
         self.failed_forks = 0
+        self.gave_up = False
         self.usual_run_s = BATCH_S
         self.buffer = b""
         theirs, self.command_fd = posix.pipe()
@@ -273,7 +274,10 @@ class Workers:
             self.give_up("workers cannot lock themselves in")
 
     def give_up(self, why: str) -> None:
-        """This mode does not work here."""
+        """This mode does not work here. Said once: several workers may find it out together."""
+        if self.gave_up:
+            return
+        self.gave_up = True
         for fd in (self.report_fd, *self.by_fd):
             self.poll.unregister(fd)
         self.send(b"V" + why.encode())

@@ -146,6 +146,7 @@ def _build(interpreter: Interpreter, folder: Path) -> None:
         if name.endswith((".py", ".bpf")):
             (runner / name).write_bytes(content)
     _compile(["guard.c"], runner / "guard.so")
+    _compile(["clock.c"], runner / "clock.so")
     if interpreter.machine in seccomp.RESETTABLE:
         # Neither libc's checks nor those of the compiler work while libc's memory is replaced.
         _compile(["driver.c", "snapshot.c"], runner / DRIVER, _BARE)

@@ -147,7 +147,7 @@ class GvisorLauncher:
         command = run_command(
             self._runsc, platform=self.platform, state=state, bundle=folder, name=name
         )
-        return Launched(await _spawn(command), name, folder)
+        return Launched(await spawn(command), name, folder)
 
     async def end(self, launched: Launched) -> None:
         if await _end(launched.process):
@@ -185,7 +185,7 @@ class PodLauncher:
             *(sys.executable, "-I", "-S", shut_in.__file__),
             *(str(self.image.root), str(first_id), f"/{PYTHON}", *arguments),
         ]
-        process = await _spawn(command, _variables())
+        process = await spawn(command, _variables())
         try:
             yardstick = await Yardstick.start()
         except BaseException:
@@ -218,7 +218,7 @@ class UnsafeLauncher:
 
     async def launch(self, name: str, folder: Path) -> Launched:
         command = self._shut_in() if os.geteuid() == 0 else self._open()
-        return Launched(await _spawn(command, _variables()), name, folder)
+        return Launched(await spawn(command, _variables()), name, folder)
 
     async def end(self, launched: Launched) -> None:
         await _end(launched.process)
@@ -248,9 +248,10 @@ def _ensure_null_device(root: Path) -> None:
         device.chmod(0o666)
 
 
-async def _spawn(
+async def spawn(
     command: Sequence[str], variables: dict[str, str] | None = None
 ) -> asyncio.subprocess.Process:
+    """Start a process with pipes, out of reach of the terminal."""
     return await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE,
