@@ -32,6 +32,9 @@ from zeroloop.errors import (
 _REFUSED = re.compile(r"last error: \S+ ipv[46]:([^ ]+): Failed to connect to remote host")
 """gRPC's words for nobody listening; the group is the address."""
 
+_TOO_LARGE = re.compile(r"(?:Sent|SERVER: Received) message larger than max \((\d+) vs\. (\d+)\)")
+"""gRPC's words for a request that does not fit into a message; it is no overload."""
+
 MESSAGE_CHARS_MAX = 1000
 VIOLATIONS_MAX = 10
 """The first ones are enough to begin with."""
@@ -108,6 +111,11 @@ def error_of(
     kind = _ERROR_OF.get(code, InternalError)
     status = _status_in(trailing_metadata)
     text = message or code.name
+    if (too_large := _TOO_LARGE.search(text)) and kind is OverloadedError:
+        size, most = map(int, too_large.groups())
+        return InvalidRequestError(
+            f"the request has {size:,} bytes, a message may have {most:,}; send less in one call"
+        )
     if (refused := _REFUSED.search(text)) and code is grpc.StatusCode.UNAVAILABLE:
         text = f"nothing answers at {refused[1]}; start the service there, or check the address"
     elif code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE):

@@ -28,7 +28,7 @@ from zeroloop.core.execution import (
     Result,
 )
 from zeroloop.core.tasks import RunStatus
-from zeroloop.errors import AuthError, OverloadedError, UnavailableError
+from zeroloop.errors import AuthError, InvalidRequestError, OverloadedError, UnavailableError
 from zeroloop.execution.v1 import execution_pb2 as pb
 from zeroloop.execution.v1 import execution_pb2_grpc
 
@@ -199,6 +199,18 @@ async def test_overload_says_when_to_come_back(client: ExecutionClient, runner: 
         _ = [result async for result in client.execute([Program("")])]
 
     assert caught.value.retry_after_s == 2.5
+
+
+async def test_what_does_not_fit_a_message_is_no_overload(
+    client: ExecutionClient, runner: FakeRunner
+) -> None:
+    """Each part is within its limit, all together are not: trying again would not help."""
+    programs = [Program("#" * 60_000, ("'" + "x" * 60_000 + "'",) * 64) for _ in range(32)]
+
+    with pytest.raises(InvalidRequestError, match="may have 67,108,864; send less in one call"):
+        await anext(client.execute(programs))
+
+    assert not runner.calls
 
 
 async def test_a_caller_that_leaves_ends_the_work(
