@@ -33,7 +33,7 @@ from services.execution.frames import (
     encode_run,
 )
 from services.execution.guest.wire import Frames
-from services.execution.isolation.launch import SEEDS, Launched, Launcher
+from services.execution.isolation.launch import Launched, Launcher
 from services.execution.meter import HostMeter, Sample, Tape, all_used, spent_s
 
 READY_S = 20.0
@@ -77,7 +77,6 @@ class Sandbox:
         self._ordered = asyncio.Event()
         self._ready = asyncio.Event()
         self._awaited = {Ready} | ({WorkersReady} if launcher.resets else set())
-        self._interpreters_ready = 0
         self._reset_impossible = ""
         self._quiet_until_s = 0.0
         """Something must be heard of the runs in `reset` by then."""
@@ -280,14 +279,12 @@ class Sandbox:
                     flight.land(RunNotStartedError(reason))
 
     def _get_ready(self, reply: Ready | WorkersReady | ResetImpossible) -> None:
-        """Ready is who takes work in all modes, under each hash seed."""
+        """Ready is who takes work in all modes; that of the second interpreter waits for it."""
         match reply:
             case Ready():
                 self._awaited.discard(Ready)
             case WorkersReady():
-                self._interpreters_ready += 1
-                if self._interpreters_ready == len(SEEDS):
-                    self._awaited.discard(WorkersReady)
+                self._awaited.discard(WorkersReady)
             case ResetImpossible(reason=reason):
                 self._awaited.discard(WorkersReady)
                 self._reset_impossible = reason

@@ -42,6 +42,9 @@ NEVER_S = float("inf")
 TICK_S = 0.01
 """gVisor's processor clock advances in steps of 10 ms; looking more often shows nothing."""
 
+PEER_AFTER_S = 0.05
+"""The first results are not kept waiting by a second interpreter that gets ready beside them."""
+
 
 class Settings:
     """What the host decided at start, from the command line."""
@@ -49,7 +52,7 @@ class Settings:
     def __init__(self, argv: list[str]) -> None:
         values = dict(word.split("=", 1) for word in argv)
         self.seed = int(values["seed"])
-        self.peer_seed = values.get("peer_seed")
+        self.peer_seed = values.get("peer_seed", "")
         self.uid = int(values["uid"])
         self.own_clock = values["own_clock"] == "1"
         self.preload = [name for name in values["preload"].split(",") if name]
@@ -59,7 +62,7 @@ class Settings:
         self.memory_bytes = int(values["memory_bytes"])
         """Limit under which workers are made in advance."""
 
-        self.interpreter = 0 if self.peer_seed is not None else 1
+        self.interpreter = 0 if self.peer_seed else 1
         self.words = argv
 
 
@@ -151,35 +154,33 @@ class Child:
 class Peer:
     """The second interpreter: same files, another hash seed, address layout and time."""
 
-    def __init__(self, settings: Settings, seed: str, poll: select.poll) -> None:
+    def __init__(self, settings: Settings, given: "dict[bytes, bytes]", poll: select.poll) -> None:
         self.poll = poll
         self.frames = Frames()
         self.backlog = b""
         to_peer, self.write_fd = posix.pipe()
         self.read_fd, from_peer = posix.pipe()
-        self.spawn(settings, seed, to_peer, from_peer)
+        words = ["seed=" + settings.peer_seed]
+        words += [w for w in settings.words if w.split("=")[0] not in ("seed", "peer_seed")]
+        environment = given | {
+            b"PYTHONHASHSEED": settings.peer_seed.encode(),
+            b"LD_PRELOAD": HERE.encode() + b"/clock.so",
+        }
+        posix.posix_spawn(
+            sys.executable,
+            [sys.executable, "-P", "-s", "-S", "-B", SCRIPT, *words],
+            environment,
+            file_actions=[
+                (posix.POSIX_SPAWN_DUP2, to_peer, STDIN),
+                (posix.POSIX_SPAWN_DUP2, from_peer, STDOUT),
+            ],
+        )
         posix.close(to_peer)
         posix.close(from_peer)
         # Waiting until it takes an order could be for ever: it may itself be waiting until we
         # read its answers.
         posix.set_blocking(self.write_fd, False)
         poll.register(self.read_fd, select.POLLIN)
-
-    def spawn(self, settings: Settings, seed: str, stdin: int, stdout: int) -> None:
-        words = ["seed=" + seed]
-        words += [w for w in settings.words if w.split("=")[0] not in ("seed", "peer_seed")]
-        environment = dict(posix.environ)
-        environment[b"PYTHONHASHSEED"] = seed.encode()
-        environment[b"LD_PRELOAD"] = HERE.encode() + b"/clock.so"
-        posix.posix_spawn(
-            sys.executable,
-            [sys.executable, "-P", "-s", "-S", "-B", SCRIPT, *words],
-            environment,
-            file_actions=[
-                (posix.POSIX_SPAWN_DUP2, stdin, STDIN),
-                (posix.POSIX_SPAWN_DUP2, stdout, STDOUT),
-            ],
-        )
 
     def send(self, frame: bytes) -> None:
         if not self.backlog:
@@ -209,8 +210,8 @@ class Supervisor:
         self.poll = select.poll()
         self.poll.register(STDIN, select.POLLIN)
         self.peer: Peer | None = None
-        if settings.peer_seed is not None:
-            self.peer = Peer(settings, settings.peer_seed, self.poll)
+        self.peer_due_s = NEVER_S
+        self.environment = dict(posix.environ)  # before it is cleared
         self.workers: Workers | None = None
         if settings.workers:
             self.workers = self.start_workers()
@@ -229,15 +230,32 @@ class Supervisor:
                 load(file, names)
             names["become_zygote"](HERE, load, given, self.settings.preload)
 
-        return names["Workers"](self.settings, self.poll, self.send, zygote)
+        return names["Workers"](self.settings, self.poll, self.send_of_workers, zygote)
+
+    def send_of_workers(self, payload: bytes) -> None:
+        if payload == b"W":
+            self.ready()
+        self.send(payload)
+
+    def ready(self) -> None:
+        """This interpreter takes work in all modes, so it is the other one's turn to get ready."""
+        if self.settings.peer_seed and self.peer is None:
+            self.peer_due_s = time.monotonic() + PEER_AFTER_S
+
+    def the_peer(self) -> Peer:
+        self.peer_due_s = NEVER_S
+        if self.peer is None:
+            self.peer = Peer(self.settings, self.environment, self.poll)
+        return self.peer
 
     def send(self, payload: bytes) -> None:
         """Tell the host, at the end of this turn."""
         self.outgoing.append(len(payload).to_bytes(4, "little") + payload)
 
     def serve(self) -> None:
-        if self.peer is None:  # else its `A` is passed on, when both are ready
-            self.send(b"A")
+        self.send(b"A")
+        if self.workers is None:
+            self.ready()
         while True:
             if self.outgoing:
                 data = b"".join(self.outgoing)
@@ -263,7 +281,7 @@ class Supervisor:
 
     def timeout_ms(self) -> int | None:
         checks_s = [child.next_check_s() for child in self.children.values()]
-        soonest_s = min(checks_s, default=NEVER_S)
+        soonest_s = min(self.peer_due_s, *checks_s, NEVER_S)
         if self.workers is not None:
             soonest_s = min(soonest_s, self.workers.next_tick_s())
         if soonest_s == NEVER_S:
@@ -279,8 +297,8 @@ class Supervisor:
                 self.kill(frame)
                 continue
             request = Request(frame)
-            if self.peer is not None and request.seed != self.settings.seed:
-                self.peer.send(frame)
+            if self.settings.peer_seed and request.seed != self.settings.seed:
+                self.the_peer().send(frame)
             elif frame[:1] == b"Q" and self.workers is not None:
                 self.workers.submit(request)
             else:
@@ -291,7 +309,8 @@ class Supervisor:
         if frames is None:
             self.leave()
         for frame in frames or ():
-            self.send(frame)
+            if frame not in (b"A", b"W"):  # work for it has waited here
+                self.send(frame)
 
     def leave(self) -> None:
         for child in self.children.values():
@@ -331,6 +350,8 @@ class Supervisor:
 
     def enforce(self) -> None:
         now_s = time.monotonic()
+        if now_s >= self.peer_due_s:
+            self.the_peer()
         for child in self.children.values():
             if now_s >= child.wall_end_s:
                 child.wall_end_s = NEVER_S
