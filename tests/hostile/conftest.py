@@ -26,7 +26,7 @@ def mode(request: pytest.FixtureRequest) -> Mapping[str, Any]:
     return MODES[request.param]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def backend(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Backend]:
     settings = ExecutionSettings(
         mode="reset",  # offers `strict` as well; where it does not work, that is a failure
@@ -40,7 +40,7 @@ async def backend(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bac
         yield backend
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def address(backend: Backend) -> AsyncIterator[str]:
     """Where the service answers over a real wire, with the real sandbox behind it."""
     server = grpc.aio.server(

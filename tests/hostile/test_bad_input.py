@@ -29,10 +29,10 @@ from zeroloop.execution.v1 import execution_pb2_grpc as stubs
 
 LOOP = "def f():\n    while True: pass"
 SPAM = "def f(n):\n    print('x' * 60_000)\n    return n"
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def stub(address: str) -> AsyncIterator[Any]:
     async with open_channel(address) as channel:
         yield stubs.ExecutionServiceStub(channel)

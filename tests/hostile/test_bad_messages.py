@@ -15,10 +15,10 @@ from zeroloop.execution.v1 import execution_pb2_grpc as stubs
 
 METHOD = "/zeroloop.execution.v1.ExecutionService/Execute"
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def channel(address: str) -> AsyncIterator[Any]:
     async with open_channel(address) as channel:
         yield channel

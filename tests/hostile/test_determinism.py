@@ -12,7 +12,7 @@ from zeroloop.core.tasks import RunStatus
 
 LIMITS = Limits(cpu_time_s=5.0, memory_mib=256)
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_the_labelled_set_is_large_and_names_nothing_twice() -> None:

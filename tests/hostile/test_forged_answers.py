@@ -30,7 +30,7 @@ INDUCTION = replace(
 )
 ALWAYS_EQUAL = "type('A', (), {'__eq__': lambda *_: True})()"
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 class Executor:
@@ -46,7 +46,7 @@ class Executor:
         return self._backend.pool.execute(programs, limits or Limits(), **self._mode)
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def runs(backend: Backend, mode: Mapping[str, Any]) -> AsyncIterator[RunPool]:
     async with RunPool(Executor(backend, mode), Limits(cpu_time_s=2.0, memory_mib=256)) as pool:
         yield pool

@@ -12,7 +12,7 @@ from tests.hostile import probe
 from tests.hostile.all_programs import CORPUS
 from tests.hostile.corpus import Hostile
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_the_corpus_is_large_and_its_names_are_unique() -> None:

@@ -24,7 +24,7 @@ PROGRAMS = 15
 
 PROBE_OF = " | "
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_eight_callers_at_once_get_their_own_results(

@@ -20,14 +20,14 @@ RUNS = {"reset": 1_000, "strict": 200}
 SEED = 18
 
 pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.skipif(os.geteuid() != 0, reason="to see the same files natively takes root"),
 ]
 
 WORK = ordinary.programs(max(RUNS.values()), SEED)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def due() -> AsyncIterator[Sequence[Result]]:
     """What becomes of each program without gVisor."""
     async with native() as (pool, _):

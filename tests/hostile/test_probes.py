@@ -65,7 +65,7 @@ SEEN = (
 )
 """Programs whose leftovers would change what a probe finds in the same process."""
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def followed_by_probes(source: str) -> str:
