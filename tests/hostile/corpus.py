@@ -1,6 +1,6 @@
 """What a hostile program is here: a source, and what must become of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import dedent
 
 from zeroloop.core.execution import Determinism, Limits, Program, Result
@@ -8,6 +8,9 @@ from zeroloop.core.tasks import RunStatus
 
 LIMITS = Limits(cpu_time_s=0.5, wall_time_s=1.5, memory_mib=256)
 """Short, so that the suite is; the corpus is about which limit bites, not how late."""
+
+PATIENT = replace(LIMITS, wall_time_s=20.0)
+"""Of programs that no wall-clock limit must end: however long they wait for a processor."""
 
 POISON = "ZEROLOOP_POISON"
 """Name of an environment variable that some programs set and no other may ever see."""
@@ -63,10 +66,16 @@ def hostile(
     body: str,
     *endings: Ending,
     determinism: Determinism | None = None,
-    limits: Limits = LIMITS,
+    limits: Limits | None = None,
     input_text: str = "",
 ) -> Hostile:
-    """A program whose `f` has this body; a body that defines `f` itself is taken as it is."""
+    """A program whose `f` has this body; a body that defines `f` itself is taken as it is.
+
+    Without limits it gets short ones, of which the one by the wall is long if it must not bite.
+    """
+    if limits is None:
+        by_wall = any(e.status is RunStatus.TIMEOUT and e.detail != "cpu" for e in endings)
+        limits = LIMITS if by_wall else PATIENT
     text = dedent(body).strip("\n")
     if "def f(" not in text and "f =" not in text:
         text = "def f(*args):\n" + "\n".join(f"    {line}" for line in text.splitlines())
