@@ -17,6 +17,9 @@ from tests.cluster import dockerfile, images
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 SKAFFOLD: dict[str, Any] = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
+BUILDING = [profile for profile in SKAFFOLD["profiles"] if profile["name"] != "round"]
+"""Profiles for machines; the other one plays a round on whatever is installed."""
+
 STAGES = dockerfile.parse(DOCKERFILE.read_text())
 BASE = "${BASE}"
 
@@ -24,7 +27,7 @@ BASE = "${BASE}"
 def artifacts() -> Iterator[dict[str, Any]]:
     """Those that skaffold always builds, and those that profiles add."""
     yield from SKAFFOLD["build"]["artifacts"]
-    for profile in SKAFFOLD["profiles"]:
+    for profile in BUILDING:
         yield added(profile)["/build/artifacts/-"]
 
 
@@ -86,7 +89,7 @@ def test_skaffold_builds_a_stage_of_the_dockerfile(artifact: dict[str, Any]) -> 
     assert artifact["image"] == f"zeroloop/{artifact['docker']['target']}"
 
 
-@pytest.mark.parametrize("profile", SKAFFOLD["profiles"], ids=lambda profile: profile["name"])
+@pytest.mark.parametrize("profile", BUILDING, ids=lambda profile: profile["name"])
 def test_a_profile_installs_what_it_builds(profile: dict[str, Any]) -> None:
     changes = added(profile)
     (release,) = SKAFFOLD["deploy"]["helm"]["releases"]
@@ -100,6 +103,15 @@ def test_a_profile_installs_what_it_builds(profile: dict[str, Any]) -> None:
     for field, template in values.items():
         image = name if field.startswith("image.engine.") else "zeroloop_services"
         assert template.endswith(f"_{image}}}}}"), field
+
+
+def test_a_profile_plays_the_round_of_the_release() -> None:
+    (release,) = SKAFFOLD["deploy"]["helm"]["releases"]
+    (profile,) = (profile for profile in SKAFFOLD["profiles"] if profile not in BUILDING)
+    (hook,) = added(profile)["/deploy/helm/hooks"]["after"]
+    (_, _, command) = hook["host"]["command"]
+
+    assert command.startswith(f"helm test {release['name']} --namespace={release['namespace']} ")
 
 
 def test_modules_that_images_run_exist() -> None:
