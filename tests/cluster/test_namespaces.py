@@ -27,6 +27,7 @@ SHARED_TLS = {"mode": "existingSecret", "existingSecret": f"{RELEASE}-tls"}
 ENGINES = {"resources": {"requests": {"cpu": "100m"}}}
 """Two labs' engines and trainers on two cores."""
 
+ONE_POD = {"replicas": 1, "resources": {"requests": {"cpu": "100m"}}}
 SANDBOX_ALONE = Chart(values=installation.ROOT / "deploy/values/sandbox.yaml")
 GUEST_VALUES: dict[str, Any] = {
     "crds": {"enabled": False},
@@ -59,7 +60,7 @@ def releases(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Gene
     pair = shared_certificate(tmp_path_factory.mktemp("tls"))
     for one in (made.sandbox, made.guest):
         secret(one, "tls", pair)
-    made.sandbox.put(chart=SANDBOX_ALONE, take_ownership=False, tls=SHARED_TLS)
+    made.sandbox.put(chart=SANDBOX_ALONE, take_ownership=False, tls=SHARED_TLS, execution=ONE_POD)
     secret(made.guest, "token", {"token": made.sandbox.secret("token", "token").decode()})
     made.guest.put(take_ownership=False, **GUEST_VALUES)
     yield made
