@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "abi.h"
+#include "descriptors.h"
 #include "kernel.h"
 #include "snapshot.h"
 

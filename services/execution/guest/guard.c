@@ -16,11 +16,9 @@
 #include <unistd.h>
 
 #include "abi.h"
+#include "descriptors.h"
 
 enum { RESULT_FD = 3, OPEN_FILES_MAX = 32 };
-
-/* No descriptor is above it; of a range that ends higher, gVisor before 2023 closes none. */
-enum { LAST_FD = 0x7FFFFFFF };
 
 static int limit(int resource, unsigned long value) {
   struct rlimit both = {value, value};

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "abi.h"
+#include "descriptors.h"
 #include "kernel.h"
 
 enum {

@@ -9,9 +9,6 @@ enum { EXIT_SETUP = 96, EXIT_BROKEN = 97, EXIT_FAULT = 98, EXIT_LEFT_BEHIND = 99
    it; the others are closed after each run. */
 enum { ORDERS_FD = 3, DONE_FD = 4, STATM_FD = 5, FIRST_FREE_FD = 6 };
 
-/* No descriptor is above it; of a range that ends higher, gVisor before 2023 closes none. */
-enum { LAST_FD = 0x7FFFFFFF };
-
 /* Let memory grow at its end alone, so that it can be cut off there. Once, early. */
 void snapshot_own_memory(void);
 

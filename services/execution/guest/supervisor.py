@@ -281,7 +281,7 @@ class Supervisor:
 
     def timeout_ms(self) -> int | None:
         checks_s = [child.next_check_s() for child in self.children.values()]
-        soonest_s = min(self.peer_due_s, *checks_s, NEVER_S)
+        soonest_s = min([self.peer_due_s, *checks_s])
         if self.workers is not None:
             soonest_s = min(soonest_s, self.workers.next_tick_s())
         if soonest_s == NEVER_S:
