@@ -1,16 +1,13 @@
 """What a hostile program is here: a source, and what must become of it."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from textwrap import dedent
 
 from zeroloop.core.execution import Determinism, Limits, Program, Result
 from zeroloop.core.tasks import RunStatus
 
-LIMITS = Limits(cpu_time_s=0.5, wall_time_s=1.5, memory_mib=256)
-"""Short, so that the suite is; the corpus is about which limit bites, not how late."""
-
-PATIENT = replace(LIMITS, wall_time_s=20.0)
-"""Of programs that no wall-clock limit must end: however long they wait for a processor."""
+MEMORY_MIB = 256
 
 POISON = "ZEROLOOP_POISON"
 """Name of an environment variable that some programs set and no other may ever see."""
@@ -41,10 +38,10 @@ class Hostile:
     name: str
     source: str
     endings: tuple[Ending, ...]
+    limits: Limits
     determinism: Determinism | None = None
     """Checked only if given, with a second run."""
 
-    limits: Limits = LIMITS
     input_text: str = ""
 
     def job(self) -> Program:
@@ -66,20 +63,28 @@ def hostile(
     body: str,
     *endings: Ending,
     determinism: Determinism | None = None,
-    limits: Limits | None = None,
+    memory_mib: int = MEMORY_MIB,
     input_text: str = "",
 ) -> Hostile:
-    """A program whose `f` has this body; a body that defines `f` itself is taken as it is.
-
-    Without limits it gets short ones, of which the one by the wall is long if it must not bite.
-    """
-    if limits is None:
-        by_wall = any(e.status is RunStatus.TIMEOUT and e.detail != "cpu" for e in endings)
-        limits = LIMITS if by_wall else PATIENT
+    """A program whose `f` has this body; a body that defines `f` itself is taken as it is."""
     text = dedent(body).strip("\n")
     if "def f(" not in text and "f =" not in text:
         text = "def f(*args):\n" + "\n".join(f"    {line}" for line in text.splitlines())
-    return Hostile(name, text + "\n", endings, determinism, limits, input_text)
+    limits = limits_for(endings, memory_mib)
+    return Hostile(name, text + "\n", endings, limits, determinism, input_text)
+
+
+def limits_for(endings: Sequence[Ending], memory_mib: int) -> Limits:
+    """Short ones where a limit may end the program, else such that no slow machine does.
+
+    The corpus is about which limit bites, not how late.
+    """
+    by_limit = {ending.detail for ending in endings if ending.status is RunStatus.TIMEOUT}
+    return Limits(
+        cpu_time_s=0.5 if by_limit else 10.0,
+        wall_time_s=1.5 if by_limit - {"cpu"} else 60.0,
+        memory_mib=memory_mib,
+    )
 
 
 def ok(value: str = "") -> Ending:

@@ -5,7 +5,6 @@ Together with `leftovers` they are aimed at a mode that uses an interpreter agai
 
 from tests.hostile.corpus import crash, error, hostile, ok, opaque
 from tests.hostile.forgery import FORGED
-from tests.hostile.leftovers import ROOMY
 from tests.hostile.probe import CHANCE_SEEDED
 from zeroloop.core.execution import Determinism
 
@@ -156,7 +155,6 @@ SWITCHES = [
         def f(n=15_000): return f(n - 1) if n else 'deep'
         """,
         ok("'deep'"),
-        limits=ROOMY,
     ),
     hostile(
         "a trace function left on",
@@ -187,14 +185,12 @@ SWITCHES = [
         return str(decimal.Decimal(1) / 3)
         """,
         ok("'0.333'"),
-        limits=ROOMY,
     ),
     hostile(
         "a known state of chance",
         "import random\nrandom.seed(12345)\nx = random.random()\nrandom.seed(12345)\nreturn x",
         ok(CHANCE_SEEDED),
         determinism=Determinism.YES,
-        limits=ROOMY,
     ),
     hostile(
         "warnings as errors, shown by nobody",
@@ -245,7 +241,6 @@ REGISTRIES = [
         "half the library",
         "import argparse, dataclasses, datetime, fractions, json, string, textwrap\nreturn 1",
         ok("1"),
-        limits=ROOMY,
     ),
     hostile(
         "modules that are something else",

@@ -6,11 +6,6 @@ and find every one of these leftovers: in memory, in the kernel, or about to hap
 
 from tests.hostile.corpus import GARBLED, crash, error, hostile, ok, timeout
 from tests.hostile.forgery import FORGED
-from zeroloop.core.execution import Limits
-
-ROOMY = Limits(cpu_time_s=2.0, wall_time_s=6.0, memory_mib=512)
-BRIEF = Limits(cpu_time_s=0.3, wall_time_s=0.4, memory_mib=256)
-"""For those that only wait."""
 
 JUNK = "b'o\\0' + b'\\xff' * 64"
 """Begins like an answer, then claims lengths beyond everything."""
@@ -52,7 +47,6 @@ MEMORY = [
         return len(kept)
         """,
         ok("3000"),
-        limits=ROOMY,
     ),
     hostile(
         "blocks of every size, every other one freed",
@@ -74,7 +68,7 @@ MEMORY = [
         return len(bytearray(1 << 20))
         """,
         ok("1048576"),
-        limits=ROOMY,
+        memory_mib=512,
     ),
     hostile(
         "out of memory, then as if nothing were",
@@ -102,7 +96,6 @@ MEMORY = [
         "4,000 classes that stay subclasses of a built-in",
         "global k\nk = [type(f'C{i}', (dict,), {}) for i in range(4000)]\nreturn len(k)",
         ok("4000"),
-        limits=ROOMY,
     ),
 ]
 
@@ -161,7 +154,6 @@ DESCRIPTORS = [
         "junk, then never an answer",
         f"import os, time\nos.write(3, {JUNK})\ntime.sleep(60)",
         timeout("wall"),
-        limits=BRIEF,
     ),
     hostile("read from descriptor 3", "import os\nreturn os.read(3, 64)", error("OSError")),
     hostile("read from descriptor 4", "import os\nreturn os.read(4, 64)", error("OSError")),
@@ -293,7 +285,6 @@ SIGNALS = [
         "wait for a signal that never comes",
         "import signal\nsignal.sigwait([signal.SIGALRM])",
         timeout("wall"),
-        limits=BRIEF,
     ),
 ]
 
@@ -334,7 +325,6 @@ PROCESS = [
         return ThreadPoolExecutor().submit(print).result()
         """,
         error("RuntimeError"),
-        limits=ROOMY,
     ),
     hostile(
         "a timer thread",
