@@ -35,6 +35,9 @@ _REFUSED = re.compile(r"last error: \S+ ipv[46]:([^ ]+): Failed to connect to re
 _TOO_LARGE = re.compile(r"(?:Sent|SERVER: Received) message larger than max \((\d+) vs\. (\d+)\)")
 """gRPC's words for a request that does not fit into a message; it is no overload."""
 
+_CUT_OFF = "Internal error from Core"
+"""What gRPC's asyncio client says when the connection goes while it writes to a stream."""
+
 MESSAGE_CHARS_MAX = 1000
 VIOLATIONS_MAX = 10
 """The first ones are enough to begin with."""
@@ -108,6 +111,8 @@ def error_of(
     code: grpc.StatusCode, message: str, trailing_metadata: Iterable[tuple[str, str | bytes]] = ()
 ) -> ZeroloopError:
     """The error that a client raises for a failed call."""
+    if code is grpc.StatusCode.INTERNAL and message == _CUT_OFF:
+        return UnavailableError("the connection was cut while the request was sent")
     kind = _ERROR_OF.get(code, InternalError)
     status = _status_in(trailing_metadata)
     text = message or code.name
