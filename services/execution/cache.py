@@ -26,7 +26,8 @@ def key_of(order: RunOrder, image_digest: str) -> bytes:
         order.cpu_s, order.wall_s, order.memory_bytes, order.stdout_bytes, order.value_bytes
     )
     state = hashlib.sha256()
-    for part in (order.source, order.arguments, limits, image_digest.encode()):
+    # By tenant: a worker that one has broken must not answer another from here.
+    for part in (order.source, order.arguments, limits, order.tenant, image_digest.encode()):
         state.update(len(part).to_bytes(8, "little"))
         state.update(part)
     return state.digest()

@@ -13,7 +13,10 @@ from services.execution.guest.wire import FRAME_BYTES_MAX, LENGTH_BYTES, FrameEr
 NUMBER_MAX = 1 << 53
 """Of microseconds or bytes."""
 
-_RUN = struct.Struct("<cIIHQQQIII")
+TENANT_BYTES = 16
+NOBODY = bytes(TENANT_BYTES)
+
+_RUN = struct.Struct(f"<cIIHQQQII{TENANT_BYTES}sI")
 _DONE = struct.Struct("<cIcIQQQ")
 _RUN_ID = struct.Struct("<I")
 _LONG = struct.Struct("<IQ")
@@ -56,6 +59,8 @@ class RunOrder:
     memory_bytes: int
     stdout_bytes: int
     value_bytes: int
+    tenant: bytes = NOBODY
+    """Whose program it is, of `TENANT_BYTES`: two tenants' share no worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,7 @@ def encode_run(run_id: int, seed: int, slot: int, order: RunOrder, *, reset: boo
         order.memory_bytes,
         order.stdout_bytes,
         order.value_bytes,
+        order.tenant,
         len(order.source),
     )
     return _framed(head + order.source + order.arguments)

@@ -48,21 +48,21 @@ class MeteredRunner:
         self._isolation = isolation
 
     async def execute(
-        self, programs: Sequence[Program], limits: Limits, mode: str = ""
+        self, programs: Sequence[Program], limits: Limits, mode: str = "", tenant: str = ""
     ) -> AsyncGenerator[Result]:
         """Yield what the measured one yields."""
         attributes = {semconv.EXEC_PROGRAMS: len(programs)}
-        async with aclosing(
-            self._measured(self._runner.execute(programs, limits, mode), attributes)
-        ) as results:
+        running = self._runner.execute(programs, limits, mode, tenant)
+        async with aclosing(self._measured(running, attributes)) as results:
             async for result in results:
                 yield result
 
     async def stream(
-        self, programs: AsyncIterator[tuple[Program, Limits, str]]
+        self, programs: AsyncIterator[tuple[Program, Limits, str]], tenant: str = ""
     ) -> AsyncGenerator[Result]:
         """Yield what the measured one yields."""
-        async with aclosing(self._measured(self._runner.stream(programs), {})) as results:
+        running = self._runner.stream(programs, tenant)
+        async with aclosing(self._measured(running, {})) as results:
             async for result in results:
                 yield result
 

@@ -12,7 +12,7 @@ from services.execution.isolation.launch import Launcher
 from services.execution.keeper import Fleet, Keeper, PoolSize
 from services.execution.odd import OddRuns
 from services.execution.outcome import Outcome
-from services.execution.requests import check, check_mode, order_of, repeated_id
+from services.execution.requests import check, check_mode, digest_of, order_of, repeated_id
 from services.execution.sandbox import Sandbox
 from services.execution.work import Call, Finished, Job, RunName, Work
 from zeroloop.core.execution import Determinism, Limits, Mode, Program, Result
@@ -79,7 +79,7 @@ class Pool:
             self._work.fail_waiting("the service is stopping")
 
     async def execute(
-        self, programs: Sequence[Program], limits: Limits, mode: str = ""
+        self, programs: Sequence[Program], limits: Limits, mode: str = "", tenant: str = ""
     ) -> AsyncGenerator[Result]:
         """Run every program on each of its inputs; yield each result as it finishes.
 
@@ -89,6 +89,7 @@ class Pool:
             programs: What to run.
             limits: On each run.
             mode: One of `modes`; empty is the best.
+            tenant: Whose programs they are; two tenants' share no worker and no cache.
 
         Raises:
             InvalidRequestError: A size or limit is out of range, or the mode is not offered.
@@ -97,7 +98,7 @@ class Pool:
         """
         check(programs, limits)
         wanted = check_mode(mode, self.modes)
-        call = Call()
+        call = Call(digest_of(tenant))
         self._admit(call, programs)
         submitting = self._submit(call, programs, limits, wanted)
         async with aclosing(self._results(call, submitting)) as results:
@@ -105,10 +106,10 @@ class Pool:
                 yield result
 
     async def stream(
-        self, programs: AsyncIterator[tuple[Program, Limits, str]]
+        self, programs: AsyncIterator[tuple[Program, Limits, str]], tenant: str = ""
     ) -> AsyncGenerator[Result]:
         """The same for programs that trickle in, each with its mode."""
-        call = Call()
+        call = Call(digest_of(tenant))
 
         async def submit() -> None:
             number = 0
@@ -174,7 +175,7 @@ class Pool:
         ]
         for run, program, text in runs:
             await call.room_for(CALL_RUNS_MAX)
-            order = order_of(program.source, text, limits)
+            order = order_of(program.source, text, limits, call.tenant)
             call.unfinished += 1
             if isinstance(order, Outcome):
                 self._work.pending -= 1

@@ -1,8 +1,9 @@
 """Checking what callers ask for, and turning each input into an order for a sandbox."""
 
+import hashlib
 from collections.abc import Sequence
 
-from services.execution.frames import RunOrder
+from services.execution.frames import NOBODY, TENANT_BYTES, RunOrder
 from services.execution.outcome import Outcome, rejected_input
 from zeroloop.core.canonical import CanonicalError, canonical_text
 from zeroloop.core.execution import (
@@ -135,7 +136,12 @@ def _violation(field: str, limit: str, got: int) -> Violation:
     return Violation(field, f"{limit}, got {got}")
 
 
-def order_of(source: str, text: str, limits: Limits) -> RunOrder | Outcome:
+def digest_of(tenant: str) -> bytes:
+    """How a sandbox knows a tenant; nobody in particular is a tenant, too."""
+    return hashlib.sha256(tenant.encode()).digest()[:TENANT_BYTES] if tenant else NOBODY
+
+
+def order_of(source: str, text: str, limits: Limits, tenant: bytes = NOBODY) -> RunOrder | Outcome:
     """Parse an input and write it anew, or say why it is no input."""
     try:
         arguments = parse_arguments(text, bytes_max=INPUT_BYTES_MAX)
@@ -152,6 +158,7 @@ def order_of(source: str, text: str, limits: Limits) -> RunOrder | Outcome:
         memory_bytes=limits.memory_mib << 20,
         stdout_bytes=limits.stdout_bytes,
         value_bytes=limits.value_bytes,
+        tenant=tenant,
     )
 
 

@@ -15,21 +15,30 @@ from zeroloop.execution.v1 import execution_pb2_grpc as stubs
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
+_CERTIFIED = ("x509_common_name", "x509_subject_alternative_name")
+
 
 class Runner(Protocol):
     """Runs programs: a `Pool`, one that measures another, or a fake."""
 
     def execute(
-        self, programs: Sequence[Program], limits: Limits, mode: str = ""
+        self, programs: Sequence[Program], limits: Limits, mode: str = "", tenant: str = ""
     ) -> AsyncGenerator[Result]:
         """Run every program on each of its inputs; yield each result as it finishes."""
         ...
 
     def stream(
-        self, programs: AsyncIterator[tuple[Program, Limits, str]]
+        self, programs: AsyncIterator[tuple[Program, Limits, str]], tenant: str = ""
     ) -> AsyncGenerator[Result]:
         """The same for programs that trickle in, each with its mode."""
         ...
+
+
+def tenant_of(context: Context) -> str:
+    """The names in the caller's certificate; without one the caller is nobody in particular."""
+    shown = context.auth_context()
+    names = [name for kind in _CERTIFIED for name in shown.get(kind, ())]
+    return " ".join(sorted(name.decode(errors="replace") for name in names))
 
 
 class ExecutionServicer(stubs.ExecutionServiceServicer):
@@ -45,7 +54,8 @@ class ExecutionServicer(stubs.ExecutionServiceServicer):
         programs = [wire.program_from_pb(program) for program in request.programs]
         limits = wire.limits_from_pb(request.limits, self._capabilities.default_limits)
         most = check_results_per_message(request.results_per_message_max)
-        async with aclosing(self._runner.execute(programs, limits, request.mode)) as results:
+        running = self._runner.execute(programs, limits, request.mode, tenant_of(context))
+        async with aclosing(running) as results:
             if most <= 1:
                 async for result in results:
                     yield pb.ExecuteResponse(result=wire.result_to_pb(result))
@@ -62,7 +72,7 @@ class ExecutionServicer(stubs.ExecutionServiceServicer):
                 limits = wire.limits_from_pb(request.limits, self._capabilities.default_limits)
                 yield wire.program_from_pb(request.program), limits, request.mode
 
-        async with aclosing(self._runner.stream(programs())) as results:
+        async with aclosing(self._runner.stream(programs(), tenant_of(context))) as results:
             async for result in results:
                 yield pb.ExecuteStreamResponse(result=wire.result_to_pb(result))
 

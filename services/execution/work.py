@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from services.execution.frames import RunOrder
+from services.execution.frames import NOBODY, RunOrder
 from services.execution.outcome import Outcome, not_executed
 from zeroloop.core.execution import Determinism, Mode
 from zeroloop.core.tasks import RunStatus
@@ -53,7 +53,8 @@ class RunName(NamedTuple):
 class Call:
     """One caller's jobs and the results that are ready for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, tenant: bytes = NOBODY) -> None:
+        self.tenant = tenant
         self.finished: asyncio.Queue[tuple[RunName, Finished] | None] = asyncio.Queue()
         """None says that no more will be asked for."""
 

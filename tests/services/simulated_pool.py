@@ -23,13 +23,13 @@ class SimulatedPool:
     """A `Runner`; remembers nothing."""
 
     async def execute(
-        self, programs: Sequence[Program], limits: Limits, mode: str = ""
+        self, programs: Sequence[Program], limits: Limits, mode: str = "", tenant: str = ""
     ) -> AsyncGenerator[Result]:
         async for result in FakeExecutor().execute(programs, limits):
             yield result
 
     async def stream(
-        self, programs: AsyncIterator[tuple[Program, Limits, str]]
+        self, programs: AsyncIterator[tuple[Program, Limits, str]], tenant: str = ""
     ) -> AsyncGenerator[Result]:
         async for program, limits, _ in programs:
             async for result in self.execute([program], limits):

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 
 import grpc
 import pytest
@@ -13,9 +14,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from services._server.auth import SharedToken, TokenInterceptor
 from services._server.errors import ErrorInterceptor
+from services._server.settings import ServiceSettings
+from services._server.transport import access, listen
 from services.execution import metered
 from services.execution.metered import MeteredRunner
 from services.execution.servicer import ExecutionServicer
+from tests.cluster.certificates import make_authority
 from zeroloop.client import _execution_wire as wire
 from zeroloop.client.channel import open_channel
 from zeroloop.client.execution import ExecutionClient
@@ -70,15 +74,17 @@ class FakeRunner:
 
     def __init__(self) -> None:
         self.calls: list[tuple[Program, Limits]] = []
+        self.tenants: list[str] = []
         self.results = [DONE]
         self.error: Exception | None = None
         self.hangs = False
         self.left = asyncio.Event()
 
     async def execute(
-        self, programs: Sequence[Program], limits: Limits, mode: str = ""
+        self, programs: Sequence[Program], limits: Limits, mode: str = "", tenant: str = ""
     ) -> AsyncGenerator[Result]:
         self.calls += [(program, limits) for program in programs]
+        self.tenants.append(tenant)
         try:
             for result in self.results:
                 yield result
@@ -90,10 +96,10 @@ class FakeRunner:
             self.left.set()
 
     async def stream(
-        self, programs: AsyncIterator[tuple[Program, Limits, str]]
+        self, programs: AsyncIterator[tuple[Program, Limits, str]], tenant: str = ""
     ) -> AsyncGenerator[Result]:
         async for program, limits, _ in programs:
-            async with aclosing(self.execute([program], limits)) as results:
+            async with aclosing(self.execute([program], limits, tenant=tenant)) as results:
                 async for result in results:
                     yield result
 
@@ -103,17 +109,23 @@ def runner() -> FakeRunner:
     return FakeRunner()
 
 
-@pytest.fixture
-async def address(runner: FakeRunner) -> AsyncIterator[str]:
+@asynccontextmanager
+async def serving(runner: FakeRunner, settings: ServiceSettings) -> AsyncGenerator[str]:
     server = grpc.aio.server(
         interceptors=[TokenInterceptor(SharedToken(TOKEN)), ErrorInterceptor()]
     )
     servicer = ExecutionServicer(MeteredRunner(runner, Isolation.GVISOR), CAPABILITIES)
     execution_pb2_grpc.add_ExecutionServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    address = listen(server, settings)
     await server.start()
-    yield f"127.0.0.1:{port}"
+    yield address
     await server.stop(grace=None)
+
+
+@pytest.fixture
+async def address(runner: FakeRunner) -> AsyncIterator[str]:
+    async with serving(runner, ServiceSettings()) as address:
+        yield address
 
 
 @pytest.fixture
@@ -132,6 +144,41 @@ async def test_programs_and_results_survive_the_round_trip(
 
     assert results == [DONE]
     assert runner.calls == [(program, limits)]
+
+
+async def test_whose_certificate_a_caller_shows_is_the_tenant(
+    runner: FakeRunner, tmp_path: Path
+) -> None:
+    program = Program("def f(): return 1")
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    token.chmod(0o600)
+    authority = make_authority(tmp_path)
+    for name in ("service", "one", "another"):
+        authority.issue(tmp_path, name, name, names=[f"*.{name}.svc"])
+
+    def files(name: str) -> dict[str, Path]:
+        ends = {"ca": "ca.crt", "cert": f"{name}.crt", "key": f"{name}.key"}
+        return {f"tls_{kind}_file": tmp_path / end for kind, end in ends.items()}
+
+    async def programs() -> AsyncIterator[Program]:
+        yield program
+
+    async def call(address: str, name: str) -> None:
+        shown = access(ServiceSettings(**files(name), token_file=token)).by_address(
+            "execution.service.svc"
+        )
+        async with shown.channel(address) as channel:
+            client = ExecutionClient(channel)
+            _ = [result async for result in client.execute([program], Limits())]
+            _ = [result async for result in client.execute_stream(programs(), Limits())]
+
+    settings = ServiceSettings(**files("service"), tls_require_client=True)
+    async with serving(runner, settings) as address:
+        await asyncio.gather(*(call(address, name) for name in ("one", "another")))
+
+    names = [f"*.{name}.svc {name}" for name in ("another", "one")]
+    assert sorted(runner.tenants) == sorted(names * 2)
 
 
 @pytest.mark.parametrize("status", RunStatus)

@@ -84,8 +84,9 @@ class Request:
         self.memory_bytes = number(27, 8)
         self.stdout_bytes = number(35, 4)
         self.value_bytes = number(39, 4)
-        end = 47 + number(43, 4)
-        self.source = frame[47:end]
+        self.tenant = frame[43:59]
+        end = 63 + number(59, 4)
+        self.source = frame[63:end]
         self.arguments = frame[end:]
 
 

@@ -42,6 +42,10 @@ class Worker:
         """Then forking, idle, busy, dying, and forking again."""
 
         self.pid = self.runs = self.unproven_runs = self.memory_bytes = 0
+        self.tenant = b""
+        """Whose programs it has run; empty if nobody's."""
+
+        self.idle_since_s = NEVER_S
         self.forget()
 
     def keep_ours(self) -> None:
@@ -74,6 +78,7 @@ class Worker:
         self.state = "forking"
         self.runs = self.unproven_runs = 0
         self.memory_bytes = memory_bytes
+        self.tenant = b""
 
     def clear(self) -> None:
         """Leave nothing of a worker that has ended."""
@@ -81,8 +86,21 @@ class Worker:
         posix.pwrite(self.area_fd, bytes(ORDERS_AT), 0)
         self.forget()
 
+    def rest(self) -> None:
+        """It takes work."""
+        self.state = "idle"
+        self.idle_since_s = time.monotonic()
+
+    def suits(self, request: "Request") -> bool:
+        """Whether it may run this program, now or next, or whoever follows it will."""
+        if self.state == "dying":
+            return True
+        same = self.tenant in (b"", request.tenant)
+        return same and self.memory_bytes == request.memory_bytes
+
     def give(self, batch: "list[Request]") -> None:
         """Let it run a batch, and the canary after it if that is due."""
+        self.tenant = batch[0].tenant
         self.batch = batch
         self.orders = [request.order for request in batch]
         self.unproven_runs += len(batch)

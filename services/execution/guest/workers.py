@@ -35,6 +35,9 @@ BATCH_S = 0.004
 """A batch is worth so much of a worker's time: to wake another takes as long as a short run."""
 
 SMOOTHING, TRIVIAL_S = 0.1, 1e-4
+KEPT_IDLE_S = 0.5
+"""For the next program of its tenant, while others' wait."""
+
 STUCK_S = 5.0
 """A worker that neither runs nor stops is given up; one that was told to stop, much earlier."""
 
@@ -119,31 +122,41 @@ class Workers:
         return False
 
     def assign(self) -> None:
-        """Give waiting runs to workers that are free."""
-        for worker in self.idle():
-            if self.queue and worker.memory_bytes == self.queue[0].memory_bytes:
-                worker.give(self.batch())
-        if self.queue:
-            for worker in self.idle():
-                # Its limit cannot be changed, but that of the next one in its place can be chosen.
-                if worker.memory_bytes != self.queue[0].memory_bytes:
-                    self.end(worker, b"")
+        """Give waiting runs to workers that are free.
 
-    def idle(self) -> "list[Worker]":
-        return [worker for worker in self.workers if worker.state == "idle"]
+        A worker runs the programs of one tenant under one limit of memory. For those that suit
+        nobody, one that is free is replaced; also one that has been free for long.
+        """
+        for worker in self.workers:
+            if self.queue and worker.state == "idle":
+                self.employ(worker)
 
-    def batch(self) -> "list[Request]":
-        """A fair share of what waits, or more if runs are short; all with one memory limit."""
+    def employ(self, worker: "Worker") -> None:
+        somebody = any(each.suits(self.queue[0]) for each in self.workers)
+        batch = self.batch(worker) if somebody else []
+        if batch:
+            worker.give(batch)
+        elif not somebody or time.monotonic() - worker.idle_since_s > KEPT_IDLE_S:
+            self.end(worker, b"")
+
+    def batch(self, worker: "Worker") -> "list[Request]":
+        """A fair share of what waits for this worker, or more if runs are short."""
         fair, worth_it = -(-len(self.queue) // len(self.workers)), int(BATCH_S / self.usual_run_s)
-        share = min(ORDERS_MAX - 1, max(fair, worth_it))
-        memory_bytes, room = self.queue[0].memory_bytes, ROOM_BYTES
+        share, room = min(ORDERS_MAX - 1, max(fair, worth_it)), ROOM_BYTES
         batch: list[Request] = []
+        others: list[Request] = []
         while self.queue and len(batch) < share:
-            request = self.queue[0]
+            request = self.queue.popleft()
+            first = batch[0] if batch else request
+            if not worker.suits(request) or request.tenant != first.tenant:
+                others.append(request)
+                continue
             room -= request.order.size()
-            if request.memory_bytes != memory_bytes or room < 0:
+            if room < 0:
+                others.append(request)
                 break
-            batch.append(self.queue.popleft())
+            batch.append(request)
+        self.queue.extendleft(reversed(others))
         return batch
 
     # What the zygote and the workers say.
@@ -180,7 +193,8 @@ class Workers:
                 self.fork(each)
             self.send(b"W")
         elif kind == FORKED:
-            worker.pid, worker.state = pid, "idle"
+            worker.pid = pid
+            worker.rest()
         elif kind == ENDED:
             self.ended(worker, status)
         else:
@@ -216,7 +230,7 @@ class Workers:
         taken, unwanted = worker.take(found), worker.unwanted
         self.learn(found)
         worker.forget()
-        worker.state = "idle"
+        worker.rest()
         if worker.runs >= RUNS_MAX:
             self.end(worker, b"")
         self.assign()  # so that it works while we tell

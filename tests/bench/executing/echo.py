@@ -35,7 +35,7 @@ class EchoRunner:
     """Knows the one program and works it out itself."""
 
     async def execute(
-        self, programs: Sequence[Program], limits: Limits, mode: str = ""
+        self, programs: Sequence[Program], limits: Limits, mode: str = "", tenant: str = ""
     ) -> AsyncGenerator[Result]:
         for index, program in enumerate(programs):
             numbers, count = ast.literal_eval(program.inputs[0])

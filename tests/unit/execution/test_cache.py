@@ -100,6 +100,7 @@ def test_none_is_kept_without_room(looks: list[bool]) -> None:
         replace(ORDER, memory_bytes=1 << 28),
         replace(ORDER, stdout_bytes=1),
         replace(ORDER, value_bytes=1),
+        replace(ORDER, tenant=b"somebody else's!"),
     ],
 )
 def test_whatever_a_result_depends_on_is_in_the_key(other: RunOrder) -> None:

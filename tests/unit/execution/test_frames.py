@@ -27,6 +27,7 @@ ORDER = RunOrder(
     memory_bytes=512 << 20,
     stdout_bytes=10,
     value_bytes=20,
+    tenant=b"a tenant's hash.",
 )
 DONE = b"D" + struct.pack("<IcIQQQ", 7, b"E", 0, 1_500_000, 2_000_000, 4096)
 
@@ -34,13 +35,13 @@ DONE = b"D" + struct.pack("<IcIQQQ", 7, b"E", 0, 1_500_000, 2_000_000, 4096)
 def test_an_order_carries_everything() -> None:
     frame = encode_run(7, 1, 3, ORDER)
 
-    size, kind, run_id, seed, slot, cpu_us, wall_us, memory, stdout, value, source = (
-        struct.unpack_from("<IcIIHQQQIII", frame)
+    size, kind, run_id, seed, slot, cpu_us, wall_us, memory, stdout, value, tenant, source = (
+        struct.unpack_from("<IcIIHQQQII16sI", frame)
     )
     assert size == len(frame) - 4
     assert (kind, run_id, seed, slot) == (b"R", 7, 1, 3)
     assert (cpu_us, wall_us, memory) == (1_500_000, 8_000_000, 512 << 20)
-    assert (stdout, value, source) == (10, 20, len(ORDER.source))
+    assert (stdout, value, tenant, source) == (10, 20, ORDER.tenant, len(ORDER.source))
     assert frame.endswith(ORDER.source + ORDER.arguments)
 
 

@@ -33,6 +33,9 @@ class ExecutionServiceStub:
     retried on UNAVAILABLE and DEADLINE_EXCEEDED. A program that fails, is killed or times
     out is a normal result, not an RPC error.
 
+    Callers with the same names in their certificates are one tenant, and so are those without one.
+    Programs of two tenants share neither a worker nor the cache of results.
+
     Errors of every method:
       INVALID_ARGUMENT    a limit or a size is out of range; details name the field.
       UNAUTHENTICATED     the token is missing or wrong.
@@ -61,6 +64,9 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     retried on UNAVAILABLE and DEADLINE_EXCEEDED. A program that fails, is killed or times
     out is a normal result, not an RPC error.
 
+    Callers with the same names in their certificates are one tenant, and so are those without one.
+    Programs of two tenants share neither a worker nor the cache of results.
+
     Errors of every method:
       INVALID_ARGUMENT    a limit or a size is out of range; details name the field.
       UNAUTHENTICATED     the token is missing or wrong.
@@ -84,6 +90,9 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
     A program has no effect outside its sandbox, so every call is idempotent and may be
     retried on UNAVAILABLE and DEADLINE_EXCEEDED. A program that fails, is killed or times
     out is a normal result, not an RPC error.
+
+    Callers with the same names in their certificates are one tenant, and so are those without one.
+    Programs of two tenants share neither a worker nor the cache of results.
 
     Errors of every method:
       INVALID_ARGUMENT    a limit or a size is out of range; details name the field.
