@@ -4,7 +4,7 @@ The tests are in the order of what happens: the first lab is removed at the end.
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ from tests.cluster.conftest import cache
 from tests.cluster.installation import RELEASE, SMALL, Chart, Installation
 from tests.cluster.test_platform import once_each
 from zeroloop.client.channel import Access
-from zeroloop.core.execution import Isolation
+from zeroloop.core.execution import Isolation, Mode
 from zeroloop.errors import AuthError
 
 pytestmark = pytest.mark.timeout(1800)
 
 RUN = "same-name"
+EIGHT = [str(number) for number in range(8)]
 SANDBOX, GUEST = "sandbox", "guest"
 SHARED_TLS = {"mode": "existingSecret", "existingSecret": f"{RELEASE}-tls"}
 ENGINES = {"resources": {"requests": {"cpu": "100m"}}}
@@ -57,9 +58,7 @@ def releases(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Gene
 
     made = Releases(prepared(), prepared(SANDBOX), prepared(GUEST))
     made.lab.put(inference=ENGINES, training=ENGINES)
-    pair = shared_certificate(tmp_path_factory.mktemp("tls"))
-    for one in (made.sandbox, made.guest):
-        secret(one, "tls", pair)
+    give_certificates(made.sandbox, made.guest, folder=tmp_path_factory.mktemp("tls"))
     made.sandbox.put(chart=SANDBOX_ALONE, take_ownership=False, tls=SHARED_TLS, execution=ONE_POD)
     secret(made.guest, "token", {"token": made.sandbox.secret("token", "token").decode()})
     made.guest.put(take_ownership=False, **GUEST_VALUES)
@@ -68,11 +67,13 @@ def releases(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Gene
         one.helm("uninstall", RELEASE, "--wait")
 
 
-def shared_certificate(folder: Path) -> dict[str, str]:
-    """One for both namespaces, by one authority."""
-    names = [f"*.{namespace}.svc" for namespace in (SANDBOX, GUEST)]
-    certificates.make_authority(folder).issue(folder, "tls", "zeroloop", names=names)
-    return {name: (folder / name).read_text() for name in ("ca.crt", "tls.crt", "tls.key")}
+def give_certificates(*releases: Installation, folder: Path) -> None:
+    """To each its own, by one authority."""
+    authority = certificates.make_authority(folder)
+    for one in releases:
+        authority.issue(folder, "tls", "zeroloop", names=[f"*.{one.namespace}.svc"])
+        files = {name: (folder / name).read_text() for name in ("ca.crt", "tls.crt", "tls.key")}
+        secret(one, "tls", files)
 
 
 def secret(where: Installation, name: str, values: dict[str, str]) -> None:
@@ -93,6 +94,21 @@ async def test_a_sandbox_service_alone_runs_programs(releases: Releases) -> None
 
     assert ran.values == ("[1, 2, 3]",)
     assert ran.results[0].isolation is Isolation.GVISOR
+
+
+async def test_programs_of_two_releases_share_no_worker(releases: Releases) -> None:
+    token = releases.sandbox.secret("token", "token").decode()
+    name = releases.sandbox.tls().server_name
+    found: dict[str, set[str]] = {SANDBOX: set(), GUEST: set()}
+    for release in (releases.sandbox, releases.guest) * 3:
+        shown = Access(token, replace(release.tls(), server_name=name))
+        async with releases.sandbox.client("execution", access=shown) as client:
+            ran = await client.exec("import os\ndef f(x):\n    return os.getpid()\n", EIGHT)
+        assert {result.mode for result in ran.results} == {Mode.RESET}
+        found[release.namespace].update(ran.values)
+
+    assert all(len(workers) < 3 * len(EIGHT) for workers in found.values())
+    assert not found[SANDBOX] & found[GUEST]
 
 
 async def test_two_labs_play_runs_of_one_name_at_once(releases: Releases) -> None:
