@@ -196,6 +196,7 @@ async def test_it_says_what_isolates_programs(client: ExecutionClient) -> None:
 
     assert capabilities.isolation is Isolation.GVISOR
     assert capabilities.platform == "pod"
+    assert capabilities.modes == ("reset", "strict")
     assert "gvisor" in capabilities.runtime_version
     assert capabilities.workers == SANDBOXES * WORKERS
 

@@ -132,7 +132,7 @@ def test_every_limit_bites_in_a_pod(in_pod: InPod) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "on pod" in done.stdout
-    assert "every limit proven" in done.stdout
+    assert "every limit proven in reset and strict" in done.stdout
 
 
 @pytest.mark.parametrize(

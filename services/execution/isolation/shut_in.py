@@ -131,10 +131,20 @@ def build_root() -> None:
     _call("sethostname", b"", 0)
 
 
+def mount_private_proc() -> None:
+    """Where the image has it, but behind a folder of our own: the image's is the pod's root's."""
+    plain = _NO_SUID | _NO_DEVICES | _NO_EXEC
+    folder = os.path.dirname(PRIVATE_PROC)  # noqa: PTH120 (pathlib is slow to import)
+    _mount("none", folder, plain, kind="tmpfs", data="mode=0700,size=4k")
+    os.mkdir(PRIVATE_PROC)  # noqa: PTH102
+    _mount("proc", PRIVATE_PROC, _READ_ONLY | plain, kind="proc")
+    _mount("none", folder, _REMOUNT | _BIND | _READ_ONLY | plain)
+
+
 def become(command: Sequence[str]) -> NoReturn:
     """Turn into the command, as the first process of the namespace, with hardly a right left."""
     with contextlib.suppress(ShutInError):  # without it there is no mode `reset`, which is told
-        _mount("proc", PRIVATE_PROC, _READ_ONLY | _NO_SUID | _NO_DEVICES | _NO_EXEC, kind="proc")
+        mount_private_proc()
     _prctl(_PDEATHSIG, signal.SIGKILL)
     _prctl(_NO_NEW_PRIVILEGES, 1)
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES_MAX, OPEN_FILES_MAX))
