@@ -200,7 +200,10 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         *(semconv.METRIC_EXEC_INFO, _G, "1", "Always 1: what isolates programs, and runs them."),
-        (semconv.ISOLATION, semconv.PLATFORM, semconv.RUNTIME_VERSION, semconv.PYTHON_VERSION),
+        (
+            *(semconv.ISOLATION, semconv.PLATFORM, semconv.RUNTIME_VERSION),
+            *(semconv.PYTHON_VERSION, semconv.MODES),
+        ),
     ),
     Metric(
         # No histogram: those take no values below zero.

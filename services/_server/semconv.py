@@ -67,6 +67,7 @@ MODE = "mode"
 PLATFORM = "platform"
 RUNTIME_VERSION = "runtime_version"
 PYTHON_VERSION = "python_version"
+MODES = "modes"
 AGREES = "agrees"
 COMPONENT = "component"
 

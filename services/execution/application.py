@@ -50,6 +50,7 @@ async def application(
                 "platform": capabilities.platform,
                 "runtime_version": capabilities.runtime_version,
                 "python_version": capabilities.python_version,
+                "modes": " ".join(capabilities.modes),
             },
         )
         watcher = asyncio.create_task(_watch(backend.pool, health, settings.health_s))

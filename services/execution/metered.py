@@ -36,6 +36,7 @@ def tell_of(capabilities: Capabilities) -> None:
         semconv.PLATFORM: capabilities.platform,
         semconv.RUNTIME_VERSION: capabilities.runtime_version,
         semconv.PYTHON_VERSION: capabilities.python_version,
+        semconv.MODES: " ".join(capabilities.modes),
     }
     instruments.observed(meter, semconv.METRIC_EXEC_INFO, lambda: [Observation(1, labels)])
 
