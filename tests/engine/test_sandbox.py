@@ -238,7 +238,7 @@ async def test_a_cancelled_call_ends_its_programs(pool: Pool) -> None:
     [result] = await results_of(pool, Program(SORT, ("[2, 1]",)))
 
     assert result.value == "[1, 2]"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert pool.pending == 0
 
 
