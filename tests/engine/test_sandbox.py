@@ -238,8 +238,8 @@ async def test_a_cancelled_call_ends_its_programs(pool: Pool) -> None:
     [result] = await results_of(pool, Program(SORT, ("[2, 1]",)))
 
     assert result.value == "[1, 2]"
-    assert time.monotonic() - started < 20
-    assert pool.pending == 0
+    await until(lambda: pool.pending == 0, seconds=5)  # the last may end a little later
+    assert time.monotonic() - started < 5
 
 
 async def test_a_lost_sandbox_costs_time_and_no_results(scratch: Path) -> None:

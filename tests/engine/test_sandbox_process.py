@@ -127,7 +127,7 @@ async def test_a_passed_deadline_ends_the_program(
     [result] = [result async for result in client.execute([SEVEN])]
 
     assert result.value == "42"
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)

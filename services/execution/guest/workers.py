@@ -112,14 +112,22 @@ class Workers:
                 self.send(done(request.run_id, how))
                 return True
         for worker in self.workers:
-            if worker.state == "busy" and worker.has(run_id):
+            if worker.state in ("busy", "dying") and worker.has(run_id):
                 worker.look(time.monotonic())
-                if worker.running() == run_id:
+                if worker.state == "busy" and worker.running() == run_id:
                     self.end(worker, how)
                 else:
                     worker.unwanted.add(run_id)
                 return True
         return False
+
+    def put_back(self, requests: "list[Request]", unwanted: set[int]) -> None:
+        """Queue runs again that their worker will not do, but for those that nobody wants."""
+        for request in reversed(requests):
+            if request.run_id in unwanted:
+                self.send(done(request.run_id, b"X"))
+            else:
+                self.queue.appendleft(request)
 
     def assign(self) -> None:
         """Give waiting runs to workers that are free.
@@ -274,7 +282,7 @@ class Workers:
         if rest and worker.begun > worker.finished:
             self.send(worker.end_of(rest.pop(0), how, status))
         if worker.trusted:
-            self.queue.extendleft(reversed(rest))
+            self.put_back(rest, worker.unwanted)
         else:
             for request in rest:
                 self.send(done(request.run_id, UNSURE))
@@ -332,8 +340,7 @@ class Workers:
 
     def notice(self, worker: "Worker", now_s: float) -> None:
         """Its run takes long: let others have the rest of the batch, and watch it."""
-        rest = worker.cut_short(now_s)
-        self.queue.extendleft(reversed(rest))
+        self.put_back(worker.cut_short(now_s), worker.unwanted)
         self.take(worker)
         elapsed_s = worker.watch(now_s)
         if elapsed_s is not None:

@@ -143,7 +143,8 @@ def mount_private_proc() -> None:
 
 def become(command: Sequence[str]) -> NoReturn:
     """Turn into the command, as the first process of the namespace, with hardly a right left."""
-    with contextlib.suppress(ShutInError):  # without it there is no mode `reset`, which is told
+    # Without it there is no mode `reset`, which is told.
+    with contextlib.suppress(OSError, ShutInError):
         mount_private_proc()
     _prctl(_PDEATHSIG, signal.SIGKILL)
     _prctl(_NO_NEW_PRIVILEGES, 1)
