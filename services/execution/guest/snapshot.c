@@ -4,7 +4,8 @@
  * what has grown since, and to copy back what may have changed. At first every page is compared
  * with its copy, and those that differ are called hot. Once armed, the others are write-protected:
  * a write to one makes it hot, and only hot pages are copied. Now and then it is looked which of
- * those still change; the rest are guarded again.
+ * those still change; the rest are guarded again. Some of them are written to by every program that
+ * leaves them as they were, a count of references up and down again: those stay hot.
  *
  * Memory that nobody uses yet is neither copied nor guarded: the end of the heap, the end of the
  * newest arena, the stack below the saved pointer. Programs' objects live there, so the kernel
@@ -41,6 +42,7 @@ enum {
   HEAP_PAD_BYTES = 4 << 20,
   LOOK_EVERY_RUNS = 512,
   LOOK_RUNS = 8,
+  SOON_RUNS = 16,
   REGISTERS = 8,
 };
 static const unsigned long SHADOW_BYTES = 64UL << 20;
@@ -72,6 +74,7 @@ struct Snapshot {
   unsigned long used_bytes, checksum, mapped_pages;
   char *saved_break, *saved_arenas;
   unsigned char hot[(64 << 20) / PAGE], changed[(64 << 20) / PAGE];
+  unsigned char steady[(64 << 20) / PAGE]; /* hot for good: to guard it again was in vain */
   struct Piece pieces[(64 << 20) / PAGE];
   char maps[MAPS_BYTES];
   char buffer[SNAPSHOT_BUFFER_BYTES] __attribute__((aligned(SNAPSHOT_BUFFER_BYTES)));
@@ -253,7 +256,7 @@ static void look_at_hot(const struct Region *region) {
   for (unsigned long page = 0; page < region->bytes / PAGE; page++) {
     unsigned long at = region->first_page + page;
     if (s->hot[at] && !s->changed[at])
-      s->changed[at] = differs(region->start + page * PAGE, region->copy + page * PAGE);
+      s->changed[at] = s->steady[at] || differs(region->start + page * PAGE, region->copy + page * PAGE);
   }
 }
 
@@ -343,6 +346,7 @@ static void on_fault(int number, siginfo_t *info, void *context) {
     unsigned long page = (at - region->start) / PAGE;
     if (s->hot[region->first_page + page]) break;
     s->hot[region->first_page + page] = 1;
+    s->steady[region->first_page + page] = s->until_look > LOOK_EVERY_RUNS - SOON_RUNS;
     KERNEL(SYS_mprotect, (long)(region->start + page * PAGE), PAGE, PROT_READ | PROT_WRITE);
     list_pieces();
     return;
