@@ -103,6 +103,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ((), "()"),
         ((1,), "(1,)"),
         ([1, (2, 3)], "[1, (2, 3)]"),
+        ([1, True, -2], "[1, True, -2]"),
+        ((10**18 - 1, -(10**18)), "(999999999999999999, -1000000000000000000)"),
         ({"b": 1, "a": [2]}, "{'b': 1, 'a': [2]}"),
         (set(), "set()"),
         ({10, 9}, "{10, 9}"),
@@ -202,6 +204,7 @@ def _doubling(times: int) -> object:
         pytest.param("é" * 40_000, id="text whose bytes exceed the limit"),
         pytest.param(_doubling(90), id="shared parts that unfold to 2**90"),
         pytest.param(list(range(100_000)), id="long list"),
+        pytest.param([10**17] * 5_900, id="list a little too long"),
     ],
 )
 def test_what_exceeds_a_limit_is_too_large_and_never_cut(value: object) -> None:
