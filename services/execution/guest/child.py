@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # `typing` would double the zygote
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-    from services.execution.guest.supervisor import Request, RunChild
+    from services.execution.guest.supervisor import Request, RunChild, Settings
 
 MESSAGE_CHARS_MAX = 400
 NAME_CHARS_MAX = 200
@@ -192,10 +192,13 @@ def make_runner(load: "Callable[..., dict[str, Any]]") -> Runner:
     return Runner(load("canonical.py", {"__name__": "canonical", "__builtins__": private}))
 
 
-def prepare(here: str, uid: int, load: "Callable[..., dict[str, Any]]") -> "RunChild":
+def prepare(here: str, settings: "Settings", load: "Callable[..., dict[str, Any]]") -> "RunChild":
     """Build all a child needs. Returns `run_child(request, write_fd)`, which never returns."""
     runner = make_runner(load)
-    enter = extension(here + "/guard.so", "guard").enter
+    guard = extension(here + "/guard.so", "guard")
+    enter = guard.enter
+    if not settings.own_clock:  # in gVisor
+        guard.map_at_fork()
     with open(here + "/filter.bpf", "rb") as file:
         rules = file.read()
 
@@ -211,7 +214,7 @@ def prepare(here: str, uid: int, load: "Callable[..., dict[str, Any]]") -> "RunC
 
     def lock_in(request: "Request", write_fd: int) -> int:
         backstop_s = int(request.wall_s) + CPU_BACKSTOP_S
-        own_uid = uid - request.slot if uid >= 0 else uid
+        own_uid = settings.uid - request.slot if settings.uid >= 0 else settings.uid
         try:
             # Its own, because an open file's flags are shared by all who have it.
             null_fd = posix.open("/dev/null", posix.O_RDWR)

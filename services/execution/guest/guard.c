@@ -8,8 +8,10 @@
 #include <grp.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -58,7 +60,7 @@ static PyObject *enter(PyObject *self, PyObject *args) {
   /* Descriptors last: until then a failure can still be reported to the host. */
   if (limit(RLIMIT_CORE, 0) < 0 || limit(RLIMIT_FSIZE, 0) < 0 ||
       limit(RLIMIT_NOFILE, OPEN_FILES_MAX) < 0 || limit(RLIMIT_CPU, cpu_s) < 0 ||
-      limit(RLIMIT_AS, memory_bytes) < 0 || become(uid) < 0 ||
+      limit(RLIMIT_MEMLOCK, 0) < 0 || limit(RLIMIT_AS, memory_bytes) < 0 || become(uid) < 0 ||
       prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ||
       prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ||
@@ -67,7 +69,20 @@ static PyObject *enter(PyObject *self, PyObject *args) {
   return PyLong_FromLong(RESULT_FD);
 }
 
-static PyMethodDef methods[] = {{"enter", enter, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};
+static void map_everything(void) {
+  if (mlockall(MCL_CURRENT) == 0) munlockall(); /* if it may not, that is merely slower */
+}
+
+/* map_at_fork(): from now on children begin with all mapped that they share with their parent. In
+   gVisor they have nothing, and get it piece by piece, in 0.1 ms each. */
+static PyObject *map_at_fork(PyObject *self, PyObject *args) {
+  (void)self, (void)args;
+  return PyLong_FromLong(pthread_atfork(NULL, NULL, map_everything));
+}
+
+static PyMethodDef methods[] = {{"enter", enter, METH_VARARGS, NULL},
+                                {"map_at_fork", map_at_fork, METH_VARARGS, NULL},
+                                {NULL, NULL, 0, NULL}};
 static PyModuleDef module = {.head = {1, 0}, .name = "guard", .size = -1, .methods = methods};
 
 PyObject *PyInit_guard(void) { return PyModule_Create2(&module, PYTHON_ABI_VERSION); }

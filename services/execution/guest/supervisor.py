@@ -10,11 +10,12 @@ in `reset`, `K` kill. Outgoing: `A` ready, `O` over its processor time, `D` done
 `W` ready, `V` not possible here, `N` takes long. The layouts are in `services/execution/frames.py`.
 """
 
-# ruff: noqa: S102, SLF001, TC004 (files here are run in one namespace, not imported)
+# ruff: noqa: S102, S302, SLF001, TC004 (files here are run in one namespace, not imported)
 # pyright: reportPrivateUsage=false
 
 import builtins
 import gc
+import marshal
 import posix
 import select
 import sys
@@ -218,7 +219,7 @@ class Supervisor:
             self.workers = self.start_workers()
         # While they get ready, so do we.
         child = load("child.py", {"__name__": "child", "__builtins__": dict(vars(builtins))})
-        self.run_child: RunChild = child["prepare"](HERE, settings.uid, load)
+        self.run_child: RunChild = child["prepare"](HERE, settings, load)
 
     def start_workers(self) -> "Workers":
         """Fork the zygote of mode `reset` and take its side of the pipes."""
@@ -376,9 +377,8 @@ class Supervisor:
 
 def load(name: str, namespace: "dict[str, Any]") -> "dict[str, Any]":
     """Run one of our files with a private copy of the builtins: programs may patch theirs."""
-    path = HERE + "/" + name
-    with open(path, "rb") as file:
-        exec(compile(file.read(), path, "exec"), namespace)
+    with open(HERE + "/" + name + "c", "rb") as file:
+        exec(marshal.loads(file.read()[16:]), namespace)  # after its header; of our own image
     return namespace
 
 

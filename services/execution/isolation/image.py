@@ -32,7 +32,7 @@ PRIVATE_PROC = "private/proc"
 
 PYTHON = "usr/bin/python3"
 DRIVER = "driver.so"
-LAYOUT = 3
+LAYOUT = 4
 """Raise it when the way images are made changes."""
 
 BUILD_S = 120.0
@@ -151,6 +151,9 @@ def _build(interpreter: Interpreter, folder: Path) -> None:
         # Neither libc's checks nor those of the compiler work while libc's memory is replaced.
         _compile(["driver.c", "snapshot.c"], runner / DRIVER, _BARE)
     _precompile(root, library, interpreter)
+    _precompile(root, runner, interpreter, "-b")  # next to the sources, which go
+    for source in runner.glob("*.py"):
+        source.unlink()
     (folder / "digest").write_text(_digest(root))
 
 
@@ -211,22 +214,24 @@ def _compiler() -> list[str]:
     )
 
 
-def _precompile(root: Path, library: Path, interpreter: Interpreter) -> None:
+def _precompile(root: Path, folder: Path, interpreter: Interpreter, *more: str) -> None:
     """Programs could not keep what they compile, so an import would cost them each time.
+
+    Nor shall the supervisor compile: what that leaves behind in its memory is copied for each run.
 
     By one process and under one hash seed, which makes the result the same every time.
     """
-    flags = ["-q", "-s", str(root), "-p", "/", "--invalidation-mode", "unchecked-hash"]
+    flags = ["-q", "-s", str(root), "-p", "/", "--invalidation-mode", "unchecked-hash", *more]
     try:
         subprocess.run(
-            [interpreter.executable, "-P", "-s", "-S", "-m", "compileall", *flags, library],
+            [interpreter.executable, "-P", "-s", "-S", "-m", "compileall", *flags, folder],
             check=False,  # a file of the library may be there to be wrong
             capture_output=True,
             env={"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"},
             timeout=BUILD_S,
         )
     except subprocess.TimeoutExpired as error:
-        raise ConfigError(f"cannot compile {library}: {error}") from error
+        raise ConfigError(f"cannot compile {folder}: {error}") from error
 
 
 def _digest(root: Path) -> str:

@@ -112,7 +112,7 @@ def supervisor_arguments(root: str, *, uid: int, own_clock: bool, inside: Inside
     """Python's command line for the supervisor, seen from inside `root`."""
     return [
         *_PYTHON_FLAGS,
-        f"{root}/{RUNNER}/supervisor.py",
+        f"{root}/{RUNNER}/supervisor.pyc",
         f"seed={SEEDS[0]}",
         f"peer_seed={SEEDS[1]}",
         f"uid={uid}",

@@ -23,7 +23,7 @@ _CAPABILITIES = ["CAP_KILL", "CAP_SETGID", "CAP_SETUID"]
 _EMPTIED = ("/proc", "/sys", "/tmp", "/dev/shm")  # noqa: S108
 """Empty and read-only. By default gVisor puts its own there: writable folders through which runs
 could meet, and a /proc through which, in older releases, a run opens the descriptors of others."""
-
+MAPPED_BYTES_MAX = 1 << 40
 
 _PRIVATE_PROC = {
     "destination": f"/{RUNNER}/{PRIVATE_PROC}",
@@ -97,7 +97,11 @@ def _config(image: Image, arguments: list[str], seed: int) -> dict[str, Any]:
             "cwd": "/",
             "noNewPrivileges": True,
             "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), _CAPABILITIES),
-            "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 256, "hard": 256}],
+            "rlimits": [
+                {"type": "RLIMIT_NOFILE", "soft": 256, "hard": 256},
+                # For the guard, not for programs; of addresses, whose number is no cost.
+                {"type": "RLIMIT_MEMLOCK", "soft": MAPPED_BYTES_MAX, "hard": MAPPED_BYTES_MAX},
+            ],
         },
         "root": {"path": str(image.root), "readonly": True},
         "mounts": [*(_empty_folder(path) for path in _EMPTIED), _PRIVATE_PROC],
