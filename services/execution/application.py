@@ -38,7 +38,7 @@ async def application(
         capabilities = backend.capabilities
         if capabilities.isolation is Isolation.UNSAFE:
             logger.warning("isolation_is_off", extra={"setting": "--isolation=unsafe"})
-        tell_of(capabilities)
+        tell_of(capabilities, backend.cache)
         runner = MeteredRunner(backend.pool, capabilities.isolation)
         servicer = ExecutionServicer(runner, capabilities)
         execution_pb2_grpc.add_ExecutionServiceServicer_to_server(servicer, server)

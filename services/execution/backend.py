@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from services.execution import metered, selftest
+from services.execution import selftest
 from services.execution.cache import ResultCache
 from services.execution.flight import ResetImpossibleError, SandboxLostError
 from services.execution.isolation import pod, runsc
@@ -45,6 +45,7 @@ class Backend:
 
     pool: Pool
     capabilities: Capabilities
+    cache: ResultCache
 
 
 def cache_folder(configured: Path | None, environ: Mapping[str, str]) -> Path:
@@ -77,10 +78,10 @@ async def open_backend(settings: ExecutionSettings, cache: Path) -> AsyncGenerat
     )
     with scratch_folder(base) as scratch:
         launcher, first = await _first_sandbox(settings, launchers, scratch)
-        kept = ResultCache(settings.cache_mib << 20, metered.count_look)
+        kept = ResultCache(settings.cache_mib << 20)
         pool = Pool(launcher, scratch, size, launcher.image.digest, kept)
         async with pool.running(first):
-            yield Backend(pool, _capabilities(settings, launcher, pool))
+            yield Backend(pool, _capabilities(settings, launcher, pool), kept)
 
 
 def _launchers(settings: ExecutionSettings, cache: Path) -> Sequence[Launcher]:

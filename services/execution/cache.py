@@ -4,7 +4,6 @@ import hashlib
 import struct
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
 
 from services.execution.frames import RunOrder
 from services.execution.outcome import Outcome
@@ -39,10 +38,11 @@ class ResultCache:
     Only what two interpreters agreed on is kept, and never a time-out.
     """
 
-    def __init__(self, bytes_max: int, count: Callable[[bool], None]) -> None:
-        """`count` is told of each look whether it found something."""
+    def __init__(self, bytes_max: int) -> None:
+        self.hits = self.misses = 0
+        """Looks that found something, and those that did not."""
+
         self._bytes_max = bytes_max
-        self._count = count
         self._outcomes: OrderedDict[bytes, Outcome] = OrderedDict()
         self._bytes = 0
 
@@ -52,9 +52,10 @@ class ResultCache:
     def get(self, key: bytes) -> Finished | None:
         """What is known under the key."""
         outcome = self._outcomes.get(key)
-        self._count(outcome is not None)
         if outcome is None:
+            self.misses += 1
             return None
+        self.hits += 1
         self._outcomes.move_to_end(key)
         return Finished(outcome, Determinism.YES, cached=True)
 

@@ -8,6 +8,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.metrics import Observation
 
 from services._server import instruments, semconv
+from services.execution.cache import ResultCache
 from services.execution.servicer import Runner
 from zeroloop.core.execution import Capabilities, Isolation, Limits, Program, Result
 
@@ -15,7 +16,6 @@ tracer = trace.get_tracer("zeroloop.execution", schema_url=semconv.SCHEMA_URL)
 meter = metrics.get_meter("zeroloop.execution", schema_url=semconv.SCHEMA_URL)
 
 duration = instruments.histogram(meter, semconv.METRIC_EXEC_DURATION)
-looks = instruments.counter(meter, semconv.METRIC_EXEC_CACHE)
 runs = instruments.counter(meter, semconv.METRIC_EXEC_RUNS)
 
 TOLD_RUNS = 64
@@ -24,13 +24,8 @@ TOOL = "code_executor"
 _RUNTIMES = {Isolation.GVISOR: "runsc", Isolation.UNSAFE: "unsafe"}
 
 
-def count_look(found: bool) -> None:  # noqa: FBT001 (a callback of one thing)
-    """Count a look into the cache."""
-    looks.add(1, {semconv.OUTCOME: "hit" if found else "miss"})
-
-
-def tell_of(capabilities: Capabilities) -> None:
-    """Say from now on what isolates programs here."""
+def tell_of(capabilities: Capabilities, cache: ResultCache) -> None:
+    """Say from now on what isolates programs here, and how often their results were known."""
     labels = {
         semconv.ISOLATION: capabilities.isolation.value,
         semconv.PLATFORM: capabilities.platform,
@@ -39,6 +34,14 @@ def tell_of(capabilities: Capabilities) -> None:
         semconv.MODES: " ".join(capabilities.modes),
     }
     instruments.observed(meter, semconv.METRIC_EXEC_INFO, lambda: [Observation(1, labels)])
+
+    def looks() -> list[Observation]:
+        return [
+            Observation(cache.hits, {semconv.OUTCOME: "hit"}),
+            Observation(cache.misses, {semconv.OUTCOME: "miss"}),
+        ]
+
+    instruments.observed(meter, semconv.METRIC_EXEC_CACHE, looks)
 
 
 class MeteredRunner:

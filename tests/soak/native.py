@@ -74,6 +74,6 @@ async def native() -> AsyncGenerator[tuple[Pool, str]]:
     chosen = launcher(image)
     with tempfile.TemporaryDirectory(prefix="zeroloop-native-") as folder:
         first = await Sandbox.start(chosen, Path(folder), workers=WORKERS)
-        pool = Pool(chosen, Path(folder), ONE, image.digest, ResultCache(0, lambda _: None))
+        pool = Pool(chosen, Path(folder), ONE, image.digest, ResultCache(0))
         async with pool.running(first):
             yield pool, "runc" if isinstance(chosen, RuncLauncher) else "chroot"

@@ -89,7 +89,7 @@ async def _first_result_s(launcher: Launcher, mode: str) -> float:
         began_s = time.perf_counter()
         sandbox = await Sandbox.start(launcher, Path(folder), workers=1)
         size = PoolSize(sandboxes=1, workers=1)
-        nothing = ResultCache(0, lambda _: None)
+        nothing = ResultCache(0)
         pool = Pool(launcher, Path(folder), size, launcher.image.digest, nothing)
         async with pool.running(sandbox):
             await Caller(pool.execute, mode).single()
