@@ -191,7 +191,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         *(semconv.METRIC_EXEC_CHECKED, _C, "{run}"),
-        "Ordinary runs of mode `reset` that were compared with `strict`: yes, no, unknown.",
+        "Ordinary runs of mode `reset` compared with `strict`: yes, no, by_mode, unknown.",
         (semconv.AGREES,),
     ),
     Metric(

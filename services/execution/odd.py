@@ -1,19 +1,24 @@
 """What mode `reset` may get wrong: runs that are done again in `strict`, and a sample of others.
 
 In `reset` all runs of a worker happen in one process. Whatever does not look like an ordinary end
-is run again in `strict`, whose answer counts. Of the ordinary ones a sample is, too: if an answer
-differs that does not depend on chance, the mode is not to be trusted any more.
+is run again in `strict`, whose answer counts. Of the ordinary ones a sample is, too. An answer that
+differs there is asked for once more, from a worker that has run nothing: a program may look at what
+is different in the modes, at the loaded modules for instance, and then says the same again. If not,
+something of another run was in the answer, and the mode is not to be trusted any more with the
+programs of this tenant. With others' it is: nobody shall be able to slow down all the rest.
 """
 
 import hashlib
 import itertools
 import logging
 import random
-from dataclasses import dataclass, field
+import secrets
+from dataclasses import dataclass, field, replace
 
 from opentelemetry import metrics
 
 from services._server import instruments, semconv
+from services.execution.frames import TENANT_BYTES, RunOrder
 from services.execution.outcome import PERHAPS_CPU, Outcome, compare
 from services.execution.work import Call, Finished, Job, RunName, Work
 from zeroloop.core.execution import Determinism, Mode
@@ -29,9 +34,22 @@ CHECKED_SHARE = 0.01
 CHECKS_AT_ONCE = 64
 """More would only wait: `strict` is slow."""
 
+BY_MODE = "by_mode"
+"""Beside yes, no and unknown: how a program agrees that tells the modes apart."""
+
 _ODD = {RunStatus.OOM, RunStatus.CRASH, RunStatus.GARBLED, RunStatus.NOT_EXECUTED}
 _BAD_ADDRESS = "[Errno 14]"
 """The kernel could not write where the driver watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """An ordinary run that is looked at again."""
+
+    order: RunOrder
+    outcome: Outcome
+    strict: Outcome | None = None
+    """What `strict` found, if that was something else."""
 
 
 @dataclass(slots=True)
@@ -40,18 +58,18 @@ class OddRuns:
 
     work: Work
     sampler: random.Random = field(default_factory=random.Random)
-    distrusted: str = ""
-    """Why nothing runs in `reset` any more."""
+    distrusted: set[bytes] = field(default_factory=set[bytes])
+    """Tenants of whose programs none runs in `reset` any more."""
 
     _call: Call = field(default_factory=Call)
-    _awaited: dict[RunName, Outcome] = field(default_factory=dict[RunName, Outcome])
+    _awaited: dict[RunName, _Check] = field(default_factory=dict[RunName, _Check])
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
         # Else the first one is no increase of anything; and of `no` there is never a second.
         repeated.add(0)
-        for agrees in Determinism:
-            checked.add(0, {semconv.AGREES: agrees.value})
+        for agrees in (*(known.value for known in Determinism), BY_MODE):
+            checked.add(0, {semconv.AGREES: agrees})
 
     def is_odd(self, outcome: Outcome) -> bool:
         """Whether an outcome of `reset` is one that only `strict` may give."""
@@ -76,11 +94,14 @@ class OddRuns:
             or self.sampler.random() >= CHECKED_SHARE
         ):
             return
+        self._ask(_Check(job.order, finished.outcome), job.order, Mode.STRICT)
+
+    def _ask(self, check: _Check, order: RunOrder, mode: Mode) -> None:
         run = RunName(str(next(self._numbers)), 0)
-        self._awaited[run] = finished.outcome
+        self._awaited[run] = check
         self.work.pending += 1
         self._call.unfinished += 1
-        self.work.put(Job(self._call, run, job.order, paired=False))
+        self.work.put(Job(self._call, run, order, paired=False, mode=mode))
 
     async def compare(self) -> None:
         """Compare the sample's outcomes until cancelled."""
@@ -89,16 +110,34 @@ class OddRuns:
             assert item is not None
             run, finished = item
             self._call.take()
-            self._judge(self._awaited.pop(run), finished.outcome)
+            check = self._awaited.pop(run)
+            if check.strict is None:
+                self._judge(check, finished.outcome)
+            else:
+                self._judge_difference(check, check.strict, finished.outcome)
 
-    def _judge(self, outcome: Outcome, strict: Outcome) -> None:
-        same = compare(outcome, strict)
-        checked.add(1, {semconv.AGREES: same.value})
+    def _judge(self, check: _Check, strict: Outcome) -> None:
+        same = compare(check.outcome, strict)
         if same is Determinism.NO:
-            facts = {"reset": _digest(outcome), "strict": _digest(strict)}
-            logger.error("modes_disagree", extra=facts)
-            self.distrusted = "an answer differed from that of strict"
-            self.work.make_all_strict()
+            # Of a tenant that nobody is, so that no worker may run it that has run anything.
+            fresh = replace(check.order, tenant=secrets.token_bytes(TENANT_BYTES))
+            self._ask(replace(check, strict=strict), fresh, Mode.RESET)
+        else:
+            checked.add(1, {semconv.AGREES: same.value})
+
+    def _judge_difference(self, check: _Check, strict: Outcome, fresh: Outcome) -> None:
+        """`fresh` is what a worker found that had run nothing before."""
+        same = compare(check.outcome, fresh) if fresh.mode is Mode.RESET else Determinism.UNKNOWN
+        agrees = BY_MODE if same is Determinism.YES else same.value
+        checked.add(1, {semconv.AGREES: agrees})
+        facts = {"reset": check.outcome, "strict": strict, "fresh": fresh}
+        digests = {name: _digest(outcome) for name, outcome in facts.items()}
+        if same is not Determinism.NO:
+            logger.info("modes_told_apart", extra={**digests, semconv.AGREES: agrees})
+            return
+        logger.error("modes_disagree", extra=digests)
+        self.distrusted.add(check.order.tenant)
+        self.work.make_strict(check.order.tenant)
 
 
 def _digest(outcome: Outcome) -> str:

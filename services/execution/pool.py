@@ -199,7 +199,7 @@ class Pool:
 
     def _trusts_reset(self, job: Job) -> bool:
         """Whether what was found in `reset` is good enough for this job."""
-        return job.mode is Mode.RESET and not self._odd.distrusted
+        return job.mode is Mode.RESET and job.order.tenant not in self._odd.distrusted
 
     def _admit(self, call: Call, programs: Sequence[Program]) -> None:
         """Reserve room in the queue for all of it, or for nothing."""

@@ -205,13 +205,13 @@ class Work:
             self._turn = max(self._turn, turn)
         return job
 
-    def make_all_strict(self) -> None:
-        """Let nothing that waits run in `reset`."""
+    def make_strict(self, tenant: bytes) -> None:
+        """Let nothing of a tenant that waits run in `reset`."""
         lane = self._lanes[Mode.RESET]
-        while lane:
-            turn, job = lane.pop()
-            job.mode = Mode.STRICT
-            self._lanes[Mode.STRICT].push(turn, job)
+        for turn, job in [lane.pop() for _ in range(len(lane))]:
+            if job.order.tenant == tenant:
+                job.mode = Mode.STRICT
+            self._lanes[job.mode].push(turn, job)
 
     def finish(self, job: Job, finished: Finished) -> None:
         """Hand a result to its call."""

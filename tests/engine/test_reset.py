@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from services.execution.backend import Backend, cache_folder, open_backend
+from services.execution.frames import NOBODY
 from services.execution.pool import Pool
 from services.execution.settings import ExecutionSettings
 from zeroloop.core.execution import Determinism, Limits, Mode, Program, Result
@@ -219,7 +220,7 @@ async def test_what_is_known_is_not_run_again(tmp_path: Path) -> None:
             for result in await run(backend.pool, [program], mode=mode)
         ]
 
-        backend.pool._odd.distrusted = "an answer differed"
+        backend.pool._odd.distrusted.add(NOBODY)
         [doubted] = await run(backend.pool, [program])
 
     # Who asks for strict is not given what was found in reset, nor is anybody once it is doubted.
@@ -230,6 +231,25 @@ async def test_what_is_known_is_not_run_again(tmp_path: Path) -> None:
         ("512", Mode.STRICT, False),
         ("512", Mode.STRICT, False),
     ]
+
+
+async def test_a_program_that_tells_the_modes_apart_ends_neither(tmp_path: Path) -> None:
+    """One caller's programs decide nothing about another's."""
+    settings = ExecutionSettings(sandboxes=1, workers=1, scratch_dir=tmp_path / "sandboxes")
+    source = "import sys\ndef f(n): return n + len(sys.modules)"
+    program = Program(source, tuple(map(str, range(40))), check_determinism=True)
+    async with open_backend(settings, cache_folder(None, os.environ)) as backend:
+        odd = backend.pool._odd
+        odd.sampler.random = lambda: 0.0
+        results = await run(backend.pool, [program])
+        async with asyncio.timeout(60):
+            while odd.work.pending:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.1)
+        [other] = await run(backend.pool, [Program(SORT, ("[2, 1]",))])
+
+    assert {(r.determinism, r.mode) for r in results} == {(Determinism.YES, Mode.RESET)}
+    assert odd.distrusted == set()
+    assert other.mode is Mode.RESET
 
 
 async def test_a_cancelled_call_leaves_the_workers_to_others(pool: Pool) -> None:

@@ -152,7 +152,9 @@ def _build(interpreter: Interpreter, folder: Path) -> None:
         _compile(["driver.c", "snapshot.c"], runner / DRIVER, _BARE)
     _precompile(root, library, interpreter)
     _precompile(root, runner, interpreter, "-b")  # next to the sources, which go
-    for source in runner.glob("*.py"):
+    for source in sorted(runner.glob("*.py")):
+        if not source.with_suffix(".pyc").exists():
+            raise ConfigError(f"python: {interpreter.executable} cannot compile {source}")
         source.unlink()
     (folder / "digest").write_text(_digest(root))
 

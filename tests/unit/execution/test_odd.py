@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
-from services.execution.frames import Done, How, RunOrder
-from services.execution.odd import CHECKS_AT_ONCE, OddRuns
+from services.execution.frames import NOBODY, Done, How, RunOrder
+from services.execution.odd import BY_MODE, CHECKS_AT_ONCE, OddRuns
 from services.execution.outcome import Outcome, outcome_of
 from services.execution.work import Call, Finished, Job, RunName, Work
 from zeroloop.core.execution import Determinism, Mode
@@ -23,6 +24,8 @@ ORDER = RunOrder(
     value_bytes=1,
 )
 ONE = Outcome(status=RunStatus.OK, value="1", mode=Mode.RESET)
+TWO = Outcome(status=RunStatus.OK, value="2")
+ANOTHER = b"somebody else's!"
 
 
 class Always:
@@ -43,16 +46,28 @@ async def odd() -> AsyncIterator[OddRuns]:
         await comparing
 
 
-def job(name: str = "a") -> Job:
-    return Job(Call(), RunName(name, 0), ORDER, paired=True, mode=Mode.RESET)
+def job(name: str = "a", tenant: bytes = NOBODY) -> Job:
+    order = replace(ORDER, tenant=tenant)
+    return Job(Call(), RunName(name, 0), order, paired=True, mode=Mode.RESET)
 
 
-async def check(odd: OddRuns, strict: Outcome) -> None:
-    """Let an ordinary run be checked, and `strict` find this."""
+async def check(odd: OddRuns, strict: Outcome, fresh: Outcome | None = None) -> None:
+    """Let an ordinary run be checked, and `strict` find this, and then a new worker that."""
     odd.check_some(job(), Finished(ONE, Determinism.YES))
-    odd.work.finish(await odd.work.get(Mode.STRICT), Finished(strict, Determinism.UNKNOWN))
+    await find(odd, Mode.STRICT, strict)
+    if fresh is not None:
+        again = await find(odd, Mode.RESET, fresh)
+        assert again.order.tenant not in (NOBODY, ANOTHER)
+        assert replace(again.order, tenant=NOBODY) == ORDER
+
+
+async def find(odd: OddRuns, mode: Mode, outcome: Outcome) -> Job:
+    """End the next run of a mode."""
+    asked = await odd.work.get(mode)
+    odd.work.finish(asked, Finished(outcome, Determinism.UNKNOWN))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
+    return asked
 
 
 class Counted:
@@ -72,7 +87,7 @@ def test_comparisons_are_counted_from_0(monkeypatch: pytest.MonkeyPatch) -> None
 
     OddRuns(Work(lambda: 0.0))
 
-    assert counted.told == [(0, {"agrees": str(agrees)}) for agrees in Determinism]
+    assert counted.told == [(0, {"agrees": value}) for value in (*Determinism, BY_MODE)]
 
 
 @pytest.mark.parametrize("status", RunStatus)
@@ -117,15 +132,50 @@ async def test_modes_that_agree_are_trusted(odd: OddRuns) -> None:
     assert odd.work.pending == 0
 
 
-async def test_a_difference_ends_the_mode_for_all_that_wait(odd: OddRuns) -> None:
-    waiting = job("waiting")
+async def test_a_difference_ends_the_mode_for_all_of_its_tenant_that_wait(odd: OddRuns) -> None:
+    await check(odd, TWO)
+    waiting, others = job("waiting"), job("other's", ANOTHER)
+    fresh = await odd.work.get(Mode.RESET)
     odd.work.put(waiting)
+    odd.work.put(others)
 
-    await check(odd, Outcome(status=RunStatus.OK, value="2"))
+    odd.work.finish(fresh, Finished(replace(TWO, mode=Mode.RESET), Determinism.UNKNOWN))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
-    assert odd.distrusted
-    assert odd.work.waiting(Mode.RESET) == 0
+    assert odd.distrusted == {NOBODY}
     assert await odd.work.get(Mode.STRICT) is waiting
+    assert await odd.work.get(Mode.RESET) is others
+    assert odd.work.waiting(Mode.STRICT) == odd.work.waiting(Mode.RESET) == 0
+
+
+async def test_a_program_that_tells_the_modes_apart_is_no_difference(
+    odd: OddRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Counted()
+    monkeypatch.setattr("services.execution.odd.checked", counted)
+
+    await check(odd, TWO, fresh=ONE)
+
+    assert not odd.distrusted
+    assert odd.work.pending == 0
+    assert counted.told == [(1, {"agrees": BY_MODE})]
+
+
+@pytest.mark.parametrize(
+    "fresh",
+    [
+        pytest.param(TWO, id="run in strict, because it was odd"),
+        pytest.param(Outcome(status=RunStatus.TIMEOUT, mode=Mode.RESET), id="timed out"),
+        pytest.param(Outcome(status=RunStatus.NOT_EXECUTED), id="not executed"),
+    ],
+)
+async def test_a_difference_that_no_new_worker_decides_says_nothing(
+    odd: OddRuns, fresh: Outcome
+) -> None:
+    await check(odd, TWO, fresh)
+
+    assert not odd.distrusted
 
 
 async def test_a_check_that_could_not_be_made_says_nothing(odd: OddRuns) -> None:
