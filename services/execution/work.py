@@ -155,7 +155,7 @@ class Work:
         self._keep = keep
         self._lanes = {mode: Lane() for mode in Mode}
         self._turn = 0.0
-        self._suspects: OrderedDict[bytes, None] = OrderedDict()
+        self._suspects: OrderedDict[tuple[bytes, bytes], None] = OrderedDict()
         self._clock = clock
         self.pending = 0
         """Runs that were admitted and have not ended, whether they are jobs yet or not."""
@@ -173,7 +173,7 @@ class Work:
         """Queue a new job, which is pending already."""
         job.call.turn = max(job.call.turn, self._turn) + 1
         late = 0
-        if job.order.source in self._suspects:
+        if (job.order.tenant, job.order.source) in self._suspects:
             late = SUSPECT_TURNS
             job.mode = Mode.STRICT
         self._lanes[job.mode].push(job.call.turn + late, job)
@@ -222,7 +222,7 @@ class Work:
             taken_s = max(finished.outcome.wall_time_s, SHORTEST_RUN_S)
             self.usual_run_s += SMOOTHING * (taken_s - self.usual_run_s)
         if finished.outcome.status is RunStatus.TIMEOUT:
-            self._suspect(job.order.source)
+            self._suspect(job.order)
         if self._keep is not None and job.cache_key:
             self._keep(job.cache_key, finished)
         job.call.finished.put_nowait((job.run, finished))
@@ -242,9 +242,10 @@ class Work:
             while lane:
                 self.fail(lane.pop()[1], reason)
 
-    def _suspect(self, source: bytes) -> None:
-        self._suspects[source] = None
-        self._suspects.move_to_end(source)
+    def _suspect(self, order: RunOrder) -> None:
+        program = order.tenant, order.source
+        self._suspects[program] = None
+        self._suspects.move_to_end(program)
         if len(self._suspects) > SUSPECTS_MAX:
             self._suspects.popitem(last=False)
 

@@ -57,7 +57,10 @@ def _for_runc(config: dict[str, Any]) -> dict[str, Any]:
         "source": "tmpfs",
         "options": ["nosuid", "mode=755", "size=64k"],
     }
-    return config | {"mounts": [proc, devices, *kept]}
+    # Of this kernel, which does not let everybody raise what is for gVisor alone.
+    limits = [limit for limit in config["process"]["rlimits"] if limit["type"] != "RLIMIT_MEMLOCK"]
+    process = config["process"] | {"rlimits": limits}
+    return config | {"process": process, "mounts": [proc, devices, *kept]}
 
 
 def launcher(image: Image) -> Launcher:

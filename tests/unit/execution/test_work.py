@@ -20,6 +20,7 @@ def job(call: Call, name: str, source: bytes = b"") -> Job:
         memory_bytes=1,
         stdout_bytes=1,
         value_bytes=1,
+        tenant=call.tenant,
     )
     return Job(call, RunName(name, 0), order, paired=False)
 
@@ -67,6 +68,16 @@ async def test_a_program_that_timed_out_comes_late_next_time(work: Work) -> None
     work.put(job(call, "other"))
 
     assert await names(work, 2) == ["other", "loop again"]
+
+
+async def test_another_s_program_is_not_late_for_that(work: Work) -> None:
+    work.put(job(Call(), "loop", b"while n: pass"))
+    work.finish(await work.get(), finished(RunStatus.TIMEOUT))
+
+    work.put(job(Call(b"somebody else's!"), "the same", b"while n: pass"))
+    work.put(job(Call(), "other"))
+
+    assert await names(work, 2) == ["the same", "other"]
 
 
 async def test_late_is_not_never(work: Work) -> None:
