@@ -23,6 +23,7 @@ _CAPABILITIES = ["CAP_KILL", "CAP_SETGID", "CAP_SETUID"]
 _EMPTIED = ("/proc", "/sys", "/tmp", "/dev/shm")  # noqa: S108
 """Empty and read-only. By default gVisor puts its own there: writable folders through which runs
 could meet, and a /proc through which, in older releases, a run opens the descriptors of others."""
+
 MAPPED_BYTES_MAX = 1 << 40
 
 _PRIVATE_PROC = {
