@@ -21,6 +21,10 @@ BUILD_S = 3600.0
 STORAGE_BYTES_MAX = 8 * 2**30
 """Of layers. A fresh set takes about 2 GB; beyond this all of them are made anew."""
 
+BUSY = "sealing memfd copy: Device or resource busy"
+"""What buildah says if the kernel will not seal the copy of itself that it makes in memory."""
+BUSY_ATTEMPTS_MAX = 3
+
 BASE_SUITE = "bookworm"
 BASE_HOOK = """
 # What is installed on top of it leaves no caches, and is not started by being installed.
@@ -106,7 +110,15 @@ class Store:
     def _run(self, *arguments: str) -> str:
         own = ["--root", str(self._storage), "--runroot", str(self._state)]
         own += ["--storage-driver", "overlay"]
-        return _run([host.program("buildah"), *own, *arguments], self.scratch)
+        command = [host.program("buildah"), *own, *arguments]
+        for _ in range(BUSY_ATTEMPTS_MAX - 1):
+            try:
+                return _run(command, self.scratch)
+            except ClusterError as error:
+                # Layers that are done are kept, so the next attempt goes on from there.
+                if BUSY not in str(error):
+                    raise
+        return _run(command, self.scratch)
 
 
 def ensure_base(store: Store, report: Callable[[str], None]) -> None:

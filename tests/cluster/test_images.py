@@ -1,6 +1,7 @@
 """The platform's images run on the node as strictly as pods may be told to."""
 
 import json
+import os
 import tarfile
 from collections.abc import Generator
 from pathlib import Path
@@ -189,3 +190,39 @@ def test_missing_builders_are_named_at_once(
 
     with pytest.raises(ClusterError, match=r"apt-get install .*buildah mmdebstrap"):
         images.ensure(tmp_path)
+
+
+@pytest.mark.parametrize(("refusals", "runs"), [(2, 3), (3, 3)])
+def test_a_builder_that_the_kernel_refuses_its_own_copy_tries_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusals: int, runs: int
+) -> None:
+    log = tmp_path / "runs"
+    program = tmp_path / "buildah"
+    program.write_text(
+        f"#!/bin/sh\necho >>{log}\n"
+        f"[ $(wc -l <{log}) -gt {refusals} ] && echo '[]' && exit\n"
+        f"echo 'Close_Fd {builder.BUSY}' >&2\nexit 1\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    store = builder.Store(tmp_path)
+
+    if refusals < runs:
+        assert not store.has("localhost/any")
+    else:
+        with pytest.raises(ClusterError, match=builder.BUSY):
+            store.has("localhost/any")
+    assert len(log.read_text()) == runs
+
+
+def test_a_builder_that_fails_is_not_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "buildah"
+    program.write_text(f"#!/bin/sh\necho >>{tmp_path}/runs\necho 'no space left' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    with pytest.raises(ClusterError, match="no space left"):
+        builder.Store(tmp_path).has("localhost/any")
+    assert len((tmp_path / "runs").read_text()) == 1
