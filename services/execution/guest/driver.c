@@ -174,6 +174,7 @@ static void obey(const struct Command *order) {
 /* Obey until we are a worker. A child that ends interrupts the wait, and at no other time. */
 static void be_zygote(void) {
   unsigned long during_wait = 0;
+  snapshot_forget(&driver); /* or all of it would be in memory twice */
   while (driver->zygote) {
     struct pollfd commands = {COMMANDS_FD, POLLIN, 0};
     struct Command order;

@@ -36,6 +36,7 @@ enum {
   SMALL_REGION_BYTES = 64 << 10, /* not worth guarding */
   STACK_BYTES = 64 << 10,
   STACK_GROWN_BYTES = 7 << 20, /* of the 8 MiB that a stack usually has */
+  STACK_KEPT_BYTES = 64 << 10, /* below the saved pointer, for what a zygote calls */
   MAPS_BYTES = 256 << 10,
   ARENA_BYTES = 1 << 20,
   BLOCKS_KEPT = 64,
@@ -315,12 +316,29 @@ void snapshot_restore(void) {
   snapshot_switch(snapshot->stack + STACK_BYTES - 64, put_back);
 }
 
-/* gVisor loses the guard of pages that are still shared with the parent: when a neighbour is written
-   to, they are copied with it and become writable. */
-static void unshare_pages(void) {
+static int holds(const struct Region *region, const void *address) {
+  return (const char *)address >= region->start && (const char *)address < region->start + region->bytes;
+}
+
+void snapshot_forget(const void *needed) {
+  struct Snapshot *s = snapshot;
+  for (int i = 0; i < s->regions_n; i++) {
+    struct Region *region = &s->regions[i];
+    if (region->whole || holds(region, needed) || holds(region, &snapshot)) continue;
+    KERNEL(SYS_madvise, (long)region->start, region->bytes, MADV_DONTNEED);
+  }
+  for (int i = 1; i < s->unused_n; i++) /* the first is the copy itself */
+    KERNEL(SYS_madvise, s->unused[i].start, s->unused[i].end - s->unused[i].start, MADV_DONTNEED);
+}
+
+/* Every page is written to. What was forgotten comes back, and nothing is shared with the parent any
+   more: gVisor loses the guard of such pages, because when a neighbour is written to, they are copied
+   with it and become writable. */
+static void remember(void) {
   for (int i = 0; i < snapshot->regions_n; i++) {
     struct Region *region = &snapshot->regions[i];
-    for (unsigned long at = 0; at < region->bytes; at += PAGE) {
+    if (!region->whole) copy_words(region->start, region->copy, region->bytes);
+    for (unsigned long at = 0; region->whole && at < region->bytes; at += PAGE) {
       volatile char *byte = region->start + at;
       *byte = *byte;
     }
@@ -329,7 +347,7 @@ static void unshare_pages(void) {
 
 void snapshot_arm(void) {
   struct Snapshot *s = snapshot;
-  unshare_pages();
+  remember();
   for_each_guarded(cool_at_first);
   s->armed = 1;
   s->until_look = 2 * LOOK_RUNS; /* lessons are not what programs are like */
@@ -426,6 +444,7 @@ static int find_regions(int proc_fd) {
     if (at[1] != 'r' || at[2] != 'w' || at[4] != 'p') continue;
     int stack = stack_pointer >= start && stack_pointer < end;
     if (add_region(stack ? stack_pointer & ~15UL : start, end, stack) < 0) return -1;
+    if (stack) add_unused(start, stack_pointer - STACK_KEPT_BYTES);
   }
   return s->regions_n > 0 ? 0 : -1;
 }
@@ -467,6 +486,8 @@ int snapshot_take(int proc_fd) {
     copy_words(s->regions[i].copy, s->regions[i].start, s->regions[i].bytes);
   s->checksum = sum_pages(s->shadow, s->used_bytes);
   KERNEL(SYS_mprotect, (long)s->shadow, s->used_bytes, PROT_READ);
+  /* Nobody has written to the rest, but gVisor would copy up to 2 MiB of it along with its end. */
+  KERNEL(SYS_madvise, (long)s->shadow + s->used_bytes, SHADOW_BYTES - s->used_bytes, MADV_DONTNEED);
   return 0;
 }
 

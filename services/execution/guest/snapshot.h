@@ -37,6 +37,10 @@ unsigned long *snapshot_registers(void);
 int snapshot_save(unsigned long *registers) __attribute__((returns_twice));
 int snapshot_take(int proc_fd);
 
+/* Give back the memory of what the copy has too, but not where `needed` lies. It may not be touched
+   again, so libc may not be called, before `snapshot_arm` has brought it back. */
+void snapshot_forget(const void *needed);
+
 /* From here on only pages that were seen to change are put back; others are guarded. */
 void snapshot_arm(void);
 
