@@ -53,26 +53,26 @@ class MeteredRunner:
 
     async def execute(
         self, programs: Sequence[Program], limits: Limits, mode: str = "", tenant: str = ""
-    ) -> AsyncGenerator[Result]:
+    ) -> AsyncGenerator[list[Result]]:
         """Yield what the measured one yields."""
         attributes = {semconv.EXEC_PROGRAMS: len(programs)}
         running = self._runner.execute(programs, limits, mode, tenant)
         async with aclosing(self._measured(running, attributes)) as results:
-            async for result in results:
-                yield result
+            async for ready in results:
+                yield ready
 
     async def stream(
         self, programs: AsyncIterator[tuple[Program, Limits, str]], tenant: str = ""
-    ) -> AsyncGenerator[Result]:
+    ) -> AsyncGenerator[list[Result]]:
         """Yield what the measured one yields."""
         running = self._runner.stream(programs, tenant)
         async with aclosing(self._measured(running, {})) as results:
-            async for result in results:
-                yield result
+            async for ready in results:
+                yield ready
 
     async def _measured(
-        self, results: AsyncGenerator[Result], attributes: dict[str, int]
-    ) -> AsyncGenerator[Result]:
+        self, results: AsyncGenerator[list[Result]], attributes: dict[str, int]
+    ) -> AsyncGenerator[list[Result]]:
         tally = _Tally(self._isolation)
         # Not made current: between two yields a generator runs in its consumer's context.
         with tracer.start_span(semconv.SPAN_EXECUTE, attributes=attributes) as span:
@@ -81,9 +81,10 @@ class MeteredRunner:
             span.set_attribute(semconv.EXEC_RUNTIME, _RUNTIMES[self._isolation])
             try:
                 async with aclosing(results):
-                    async for result in results:
-                        tally.add(result)
-                        yield result
+                    async for ready in results:
+                        for result in ready:
+                            tally.add(result)
+                        yield ready
             finally:
                 tally.tell()
                 span.set_attribute(semconv.EXEC_STATUS, tally.statuses)

@@ -80,9 +80,10 @@ class Pool:
 
     async def execute(
         self, programs: Sequence[Program], limits: Limits, mode: str = "", tenant: str = ""
-    ) -> AsyncGenerator[Result]:
-        """Run every program on each of its inputs; yield each result as it finishes.
+    ) -> AsyncGenerator[list[Result]]:
+        """Run every program on each of its inputs; yield results as they finish.
 
+        Those that are ready together come together: to hand on many takes no longer than one.
         Leaving the iteration early ends what still runs.
 
         Args:
@@ -102,12 +103,12 @@ class Pool:
         self._admit(call, programs)
         submitting = self._submit(call, programs, limits, wanted)
         async with aclosing(self._results(call, submitting)) as results:
-            async for result in results:
-                yield result
+            async for ready in results:
+                yield ready
 
     async def stream(
         self, programs: AsyncIterator[tuple[Program, Limits, str]], tenant: str = ""
-    ) -> AsyncGenerator[Result]:
+    ) -> AsyncGenerator[list[Result]]:
         """The same for programs that trickle in, each with its mode."""
         call = Call(digest_of(tenant))
 
@@ -125,8 +126,8 @@ class Pool:
                 number += 1
 
         async with aclosing(self._results(call, submit())) as results:
-            async for result in results:
-                yield result
+            async for ready in results:
+                yield ready
 
     async def probe(self, quiet_s: float) -> bool:
         """Whether programs run. If none has for `quiet_s`, run one of known outcome."""
@@ -136,23 +137,26 @@ class Pool:
             return True
         try:
             async with asyncio.timeout(PROBE_S), aclosing(self.execute([_PROBE], Limits())) as runs:
-                return [run.value async for run in runs] == [selftest.KNOWN_VALUE]
+                values = [run.value async for ready in runs for run in ready]
+                return values == [selftest.KNOWN_VALUE]
         except (TimeoutError, UnavailableError):
             return False
 
     async def _results(
         self, call: Call, submitting: Coroutine[Any, Any, None]
-    ) -> AsyncGenerator[Result]:
+    ) -> AsyncGenerator[list[Result]]:
         """Submit while handing out results; what goes wrong with the one ends the other."""
         submitter = asyncio.create_task(submitting)
         submitter.add_done_callback(lambda _: call.finished.put_nowait(None))
         try:
             while not submitter.done() or call.unfinished:
-                item = await call.finished.get()
-                if item is None:
+                ready = [await call.finished.get()]
+                while not call.finished.empty():
+                    ready.append(call.finished.get_nowait())
+                if results := [self._take(call, *item) for item in ready if item is not None]:
+                    yield results
+                if None in ready:
                     submitter.result()  # raises what went wrong with a request
-                else:
-                    yield self._take(call, *item)
         finally:
             submitter.cancel()
             self._work.pending -= call.reserved

@@ -1,12 +1,11 @@
 """The gRPC face: translates, decides nothing."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol, TypeAlias
 
 import grpc.aio
 
-from services.execution.handfuls import in_handfuls
 from services.execution.requests import check_results_per_message
 from zeroloop.client import _execution_wire as wire
 from zeroloop.core.execution import Capabilities, Limits, Program, Result
@@ -23,13 +22,13 @@ class Runner(Protocol):
 
     def execute(
         self, programs: Sequence[Program], limits: Limits, mode: str = "", tenant: str = ""
-    ) -> AsyncGenerator[Result]:
-        """Run every program on each of its inputs; yield each result as it finishes."""
+    ) -> AsyncGenerator[list[Result]]:
+        """Run every program on each of its inputs; yield results as they finish."""
         ...
 
     def stream(
         self, programs: AsyncIterator[tuple[Program, Limits, str]], tenant: str = ""
-    ) -> AsyncGenerator[Result]:
+    ) -> AsyncGenerator[list[Result]]:
         """The same for programs that trickle in, each with its mode."""
         ...
 
@@ -39,6 +38,17 @@ def tenant_of(context: Context) -> str:
     shown = context.auth_context()
     names = [name for kind in _CERTIFIED for name in shown.get(kind, ())]
     return " ".join(sorted(name.decode(errors="replace") for name in names))
+
+
+def _messages(results: list[Result], results_max: int) -> Iterator[pb.ExecuteResponse]:
+    """Callers that have not asked for several results in a message read another field."""
+    if results_max <= 1:
+        for result in results:
+            yield pb.ExecuteResponse(result=wire.result_to_pb(result))
+        return
+    for start in range(0, len(results), results_max):
+        some = results[start : start + results_max]
+        yield pb.ExecuteResponse(results=map(wire.result_to_pb, some))
 
 
 class ExecutionServicer(stubs.ExecutionServiceServicer):
@@ -56,13 +66,9 @@ class ExecutionServicer(stubs.ExecutionServiceServicer):
         most = check_results_per_message(request.results_per_message_max)
         running = self._runner.execute(programs, limits, request.mode, tenant_of(context))
         async with aclosing(running) as results:
-            if most <= 1:
-                async for result in results:
-                    yield pb.ExecuteResponse(result=wire.result_to_pb(result))
-                return
-            async with aclosing(in_handfuls(results, most)) as handfuls:
-                async for handful in handfuls:
-                    yield pb.ExecuteResponse(results=map(wire.result_to_pb, handful))
+            async for ready in results:
+                for message in _messages(ready, most):
+                    yield message
 
     async def ExecuteStream(
         self, request_iterator: AsyncIterator[pb.ExecuteStreamRequest], context: Context
@@ -73,8 +79,9 @@ class ExecutionServicer(stubs.ExecutionServiceServicer):
                 yield wire.program_from_pb(request.program), limits, request.mode
 
         async with aclosing(self._runner.stream(programs(), tenant_of(context))) as results:
-            async for result in results:
-                yield pb.ExecuteStreamResponse(result=wire.result_to_pb(result))
+            async for ready in results:
+                for result in ready:
+                    yield pb.ExecuteStreamResponse(result=wire.result_to_pb(result))
 
     async def GetCapabilities(
         self, request: pb.GetCapabilitiesRequest, context: Context

@@ -31,6 +31,7 @@ from tests.bench.executing.picture import chart
 from tests.bench.executing.ways import VISIT_S, Visit, Way, interleaved
 from tests.bench.report import FOLDER, Row, machine, write
 from tests.bench.starts import EXECUTION, Case, started
+from tests.singly import of_pool
 from zeroloop.client.channel import open_channel
 from zeroloop.client.execution import ExecutionClient
 from zeroloop.client.token import ensure_token
@@ -93,7 +94,7 @@ def ours(measured: Measured, mode: str) -> list[Way]:
     """Ways through the service, from its pool and from its wire."""
     ways: list[Way] = []
     for count, backend in ((1, measured.one), (2, measured.two)):
-        callers = [Caller(backend.pool.execute, mode).trivial for _ in range(count)]
+        callers = [Caller(of_pool(backend.pool), mode).trivial for _ in range(count)]
         ways.append(
             Way(
                 key=f"{mode} pipe {count}",
@@ -135,7 +136,7 @@ def _derived_rows(mode: str, measured: Measured, visits: dict[str, list[Visit]])
 
 async def single_mode_rows(mode: str, measured: Measured, options: argparse.Namespace) -> list[Row]:
     """What is measured of one mode alone, one thing after the other."""
-    pipe = Caller(measured.one.pool.execute, mode)
+    pipe = Caller(of_pool(measured.one.pool), mode)
     wire = Caller(measured.services[0].execute, mode)
     rows = [
         *await latency.single_rows(mode, "pipe", pipe),

@@ -16,6 +16,7 @@ from services.execution.backend import Backend, cache_folder, open_backend
 from services.execution.frames import NOBODY
 from services.execution.pool import Pool
 from services.execution.settings import ExecutionSettings
+from tests.singly import singly
 from zeroloop.core.execution import Determinism, Limits, Mode, Program, Result
 from zeroloop.core.tasks import RunStatus
 from zeroloop.errors import InvalidRequestError
@@ -85,7 +86,7 @@ def pool(backend: Backend) -> Pool:
 async def run(
     pool: Pool, programs: Iterable[Program], limits: Limits = QUICK, mode: str = ""
 ) -> list[Result]:
-    return [result async for result in pool.execute(list(programs), limits, mode)]
+    return [result async for result in singly(pool.execute(list(programs), limits, mode))]
 
 
 async def test_it_is_what_is_offered_first(backend: Backend) -> None:
@@ -162,7 +163,8 @@ async def test_an_odd_run_takes_nobody_with_it(pool: Pool) -> None:
 async def test_a_loop_does_not_hold_up_its_batch(pool: Pool) -> None:
     fresh = LOOP + "# not seen before\n"
     programs = [Program(fresh if n == 3 else SORT, ("[2, 1]",)) for n in range(40)]
-    order = [r.status async for r in pool.execute(programs, Limits(cpu_time_s=1.0), "")]
+    running = pool.execute(programs, Limits(cpu_time_s=1.0))
+    order = [result.status async for result in singly(running)]
 
     assert Counter(order) == {RunStatus.OK: 39, RunStatus.TIMEOUT: 1}
     assert order[-1] is RunStatus.TIMEOUT

@@ -17,6 +17,7 @@ from services.execution.backend import Backend, cache_folder, open_backend
 from services.execution.pool import Pool
 from services.execution.settings import ExecutionSettings
 from tests.engine.busy import burning, loops_in
+from tests.singly import singly
 from zeroloop.core.execution import Determinism, Isolation, Limits, Program, Result
 from zeroloop.core.tasks import RunStatus
 from zeroloop.errors import ConfigError, OverloadedError
@@ -50,7 +51,7 @@ def pool(backend: Backend) -> Pool:
 
 
 async def results_of(pool: Pool, *programs: Program, limits: Limits | None = None) -> list[Result]:
-    return [result async for result in pool.execute(programs, limits or Limits())]
+    return [result async for result in singly(pool.execute(programs, limits or Limits()))]
 
 
 async def until(holds: Callable[[], bool], *, seconds: float = 10.0) -> None:
@@ -321,7 +322,7 @@ async def test_a_stream_gives_results_while_it_is_written(pool: Pool) -> None:
         yield Program(SORT, ("[4, 2]",), "second"), Limits(), ""
 
     seen: list[tuple[str, str]] = []
-    async for result in pool.stream(programs()):
+    async for result in singly(pool.stream(programs())):
         seen.append((result.program_id, result.value))
         answered.set()
 

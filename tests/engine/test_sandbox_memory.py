@@ -8,6 +8,7 @@ from pathlib import Path
 
 from services.execution.backend import cache_folder, open_backend
 from services.execution.settings import ExecutionSettings
+from tests.singly import singly
 from zeroloop.core.execution import Limits, Program
 
 GUESTS_MIB_MAX = 60
@@ -23,8 +24,8 @@ async def test_an_idle_sandbox_keeps_each_interpreter_s_memory_once_and_copied(
         inputs = tuple(map(str, range(64)))
         programs = [Program("def f(x): return x", inputs, check_determinism=True)]
         for mode in pool.modes:
-            results = [result async for result in pool.execute(programs, Limits(), mode)]
-            assert {result.mode for result in results} == {mode}
+            running = singly(pool.execute(programs, Limits(), mode))
+            assert {result.mode async for result in running} == {mode}
         [sandbox] = pool.fleet.working
         async with asyncio.timeout(20):
             while _guests_mib(sandbox.pid) > GUESTS_MIB_MAX:  # noqa: ASYNC110 (freed with delay)

@@ -43,7 +43,7 @@ async def main(loops):
     settings = ExecutionSettings(isolation="gvisor-pod", sandboxes=1, workers=2)
     async with open_backend(settings, Path(os.environ["ZEROLOOP_CACHE"])) as backend:
         programs = [Program(SUM, (loops,) * 6), Program("def f():\\n    while True: pass")]
-        results = [result async for result in backend.pool.execute(programs, LIMITS)]
+        results = [r async for ready in backend.pool.execute(programs, LIMITS) for r in ready]
     print(sorted(Counter(f"{r.status} {r.detail}".strip() for r in results).items()))
     print(max(r.wall_time_s for r in results if r.status == "ok"))
 

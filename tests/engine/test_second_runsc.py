@@ -18,6 +18,7 @@ from services.execution.backend import Backend, built_runsc, cache_folder, open_
 from services.execution.settings import ExecutionSettings
 from tests.engine.test_reset import LEFT_TO_STRICT, TRACELESS, run
 from tests.hostile import labelled, probe
+from tests.singly import of_pool
 from zeroloop.core.execution import Determinism, Limits, Mode, Program, Result
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -99,7 +100,7 @@ async def test_limits_bite_and_leave_nothing_behind(backend: Backend, mode: Mode
         "too large": ("oom", ""),
         "large": ("ok", ""),
     }
-    await probe.check(partial(backend.pool.execute, mode=mode))
+    await probe.check(partial(of_pool(backend.pool), mode=mode))
 
 
 @pytest.mark.parametrize("mode", Mode)

@@ -10,6 +10,7 @@ import pytest_asyncio
 from services.execution.backend import cache_folder, open_backend
 from services.execution.pool import Pool
 from services.execution.settings import ExecutionSettings
+from tests.singly import singly
 from zeroloop.core.execution import Limits, Mode, Program, Result
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -32,7 +33,7 @@ async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
 async def run(pool: Pool, tenant: str, runs: int, source: str = WHERE) -> list[Result]:
     program = Program(source, tuple(map(str, range(min(runs, 20)))))
     results = pool.execute([program] * max(1, runs // 20), LIMITS, "reset", tenant)
-    return [result async for result in results]
+    return [result async for result in singly(results)]
 
 
 def workers_of(results: list[Result]) -> set[str]:
@@ -82,7 +83,8 @@ async def test_what_is_known_of_one_is_run_anew_for_another(pool: Pool) -> None:
     program = Program("def f(): return 'known'\n", check_determinism=True)
 
     async def cached(tenant: str) -> bool:
-        [result] = [result async for result in pool.execute([program], LIMITS, tenant=tenant)]
+        running = pool.execute([program], LIMITS, tenant=tenant)
+        [result] = [result async for result in singly(running)]
         return result.cached
 
     tenants = ["one", "one", "another", "", "one", ""]

@@ -7,6 +7,7 @@ import pytest
 
 from services.execution.backend import Backend
 from tests.hostile import labelled
+from tests.singly import singly
 from zeroloop.core.execution import PROGRAMS_MAX, Determinism, Limits, Program, Result
 from zeroloop.core.tasks import RunStatus
 
@@ -57,7 +58,7 @@ async def paired(
             Program(f"def f():\n    {body}\n", program_id=str(number), check_determinism=True)
             for number, body in enumerate(bodies[start : start + PROGRAMS_MAX], start)
         ]
-        async for result in backend.pool.execute(programs, LIMITS, **mode):
+        async for result in singly(backend.pool.execute(programs, LIMITS, **mode)):
             results[bodies[int(result.program_id)]] = result
     assert set(results) == set(bodies)
     broken = {RunStatus.TIMEOUT, RunStatus.GARBLED, RunStatus.NOT_EXECUTED}

@@ -10,6 +10,7 @@ import pytest_asyncio
 from services.execution.backend import Backend
 from services.reward.domains.code.plugin import CodeDomain
 from services.reward.runs import RunPool
+from tests.singly import singly
 from zeroloop.core.execution import Limits, Program, Result
 from zeroloop.core.judging import Judgement, Proposal, Solution, Verdict
 from zeroloop.core.presets import PAPER
@@ -43,7 +44,7 @@ class Executor:
     def execute(
         self, programs: Sequence[Program], limits: Limits | None = None
     ) -> AsyncIterator[Result]:
-        return self._backend.pool.execute(programs, limits or Limits(), **self._mode)
+        return singly(self._backend.pool.execute(programs, limits or Limits(), **self._mode))
 
 
 @pytest_asyncio.fixture(loop_scope="session")

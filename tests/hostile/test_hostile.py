@@ -11,6 +11,7 @@ from services.execution.backend import Backend
 from tests.hostile import probe
 from tests.hostile.all_programs import CORPUS
 from tests.hostile.corpus import Hostile
+from tests.singly import of_pool
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -25,7 +26,7 @@ async def test_hostile_program_hurts_itself_alone(
     backend: Backend, mode: Mapping[str, Any], program: Hostile
 ) -> None:
     sandboxes = set(backend.pool.fleet.working)
-    execute = partial(backend.pool.execute, **mode)
+    execute = partial(of_pool(backend.pool), **mode)
     neighbour = asyncio.create_task(probe.check(execute))
 
     [result] = [result async for result in execute([program.job()], program.limits)]

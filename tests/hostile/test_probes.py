@@ -8,6 +8,7 @@ import pytest
 from services.execution.backend import Backend
 from tests.hostile import probe
 from tests.hostile.all_programs import CORPUS
+from tests.singly import singly
 from zeroloop.core.execution import PROGRAMS_MAX, Program, Result
 from zeroloop.core.tasks import RunStatus
 
@@ -98,7 +99,7 @@ async def test_each_leftover_would_be_seen(backend: Backend, mode: Mapping[str, 
 
     found = {
         result.program_id: result
-        async for result in backend.pool.execute(programs, probe.LIMITS, **mode)
+        async for result in singly(backend.pool.execute(programs, probe.LIMITS, **mode))
     }
 
     assert found.pop("harmless").value == due
@@ -111,9 +112,9 @@ def as_due(result: Result, due: str) -> bool:
 
 
 async def test_who_asks_for_a_mode_gets_it(backend: Backend, mode: Mapping[str, Any]) -> None:
-    execute = backend.pool.execute
+    running = backend.pool.execute([Program(HARMLESS)], probe.LIMITS, **mode)
 
-    [result] = [one async for one in execute([Program(HARMLESS)], probe.LIMITS, **mode)]
+    [result] = [result async for result in singly(running)]
 
     assert (result.value, result.mode) == ("[1, 2, 3]", mode.get("mode", "strict"))
 
@@ -129,9 +130,8 @@ async def test_flags_of_the_standard_descriptors_are_those_of_a_fresh_process(
     )
     values: list[str] = []
     for source in (set_flags, get_flags):
-        [result] = [
-            one async for one in backend.pool.execute([Program(source)], probe.LIMITS, **mode)
-        ]
+        running = backend.pool.execute([Program(source)], probe.LIMITS, **mode)
+        [result] = [result async for result in singly(running)]
         values.append(result.value)
 
     assert values == ["1", "['0o0', '0o0', '0o0']"]

@@ -24,16 +24,16 @@ class SimulatedPool:
 
     async def execute(
         self, programs: Sequence[Program], limits: Limits, mode: str = "", tenant: str = ""
-    ) -> AsyncGenerator[Result]:
+    ) -> AsyncGenerator[list[Result]]:
         async for result in FakeExecutor().execute(programs, limits):
-            yield result
+            yield [result]
 
     async def stream(
         self, programs: AsyncIterator[tuple[Program, Limits, str]], tenant: str = ""
-    ) -> AsyncGenerator[Result]:
+    ) -> AsyncGenerator[list[Result]]:
         async for program, limits, _ in programs:
-            async for result in self.execute([program], limits):
-                yield result
+            async for ready in self.execute([program], limits):
+                yield ready
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -82,12 +83,12 @@ class FakeRunner:
 
     async def execute(
         self, programs: Sequence[Program], limits: Limits, mode: str = "", tenant: str = ""
-    ) -> AsyncGenerator[Result]:
+    ) -> AsyncGenerator[list[Result]]:
         self.calls += [(program, limits) for program in programs]
         self.tenants.append(tenant)
         try:
-            for result in self.results:
-                yield result
+            if self.results:
+                yield self.results
             if self.error is not None:
                 raise self.error
             if self.hangs:
@@ -97,11 +98,11 @@ class FakeRunner:
 
     async def stream(
         self, programs: AsyncIterator[tuple[Program, Limits, str]], tenant: str = ""
-    ) -> AsyncGenerator[Result]:
+    ) -> AsyncGenerator[list[Result]]:
         async for program, limits, _ in programs:
             async with aclosing(self.execute([program], limits, tenant=tenant)) as results:
-                async for result in results:
-                    yield result
+                async for ready in results:
+                    yield ready
 
 
 @pytest.fixture
@@ -190,6 +191,35 @@ async def test_every_status_survives(
     [result] = [result async for result in client.execute([Program("")])]
 
     assert result == runner.results[0]
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "sizes"), [(0, [1] * 7), (1, [1] * 7), (3, [3, 3, 1]), (64, [7])]
+)
+async def test_a_message_has_as_many_results_as_were_asked_for(
+    address: str, runner: FakeRunner, asked_for: int, sizes: list[int]
+) -> None:
+    runner.results = [replace(DONE, program_id=str(number)) for number in range(7)]
+    request = pb.ExecuteRequest(programs=[pb.Program()], results_per_message_max=asked_for)
+
+    async with open_channel(address, token=TOKEN) as channel:
+        call = execution_pb2_grpc.ExecutionServiceStub(channel).Execute(request, timeout=5)
+        messages = [message async for message in call]
+
+    results = [list(m.results) or [m.result] for m in messages]
+    assert [len(some) for some in results] == sizes
+    assert [result.program_id for some in results for result in some] == list("0123456")
+
+
+async def test_what_is_done_before_an_error_comes_before_it(
+    client: ExecutionClient, runner: FakeRunner
+) -> None:
+    runner.error = UnavailableError("no sandbox works")
+    results = client.execute([Program("")])
+
+    assert await anext(results) == DONE
+    with pytest.raises(UnavailableError, match="no sandbox works"):
+        await anext(results)
 
 
 async def test_no_limits_are_those_of_the_service(

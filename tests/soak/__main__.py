@@ -19,6 +19,7 @@ from pathlib import Path
 from services.execution.backend import cache_folder, open_backend
 from services.execution.pool import Pool
 from services.execution.settings import ExecutionSettings
+from tests.singly import singly
 from tests.soak.mixture import Kind, is_right, programs
 from zeroloop.core.execution import PROGRAMS_MAX, Limits, Program
 from zeroloop.core.tasks import RunStatus
@@ -66,7 +67,8 @@ class Soak:
 
     async def _call(self, call: list[tuple[Kind, Program]]) -> None:
         kinds = {program.program_id: kind for kind, program in call}
-        async for result in self._pool.execute([p for _, p in call], LIMITS, self._mode):
+        running = self._pool.execute([program for _, program in call], LIMITS, self._mode)
+        async for result in singly(running):
             self.seen[result.program_id] += 1
             if result.status is RunStatus.NOT_EXECUTED:
                 self.not_executed += 1  # twice in a sandbox that was killed: said, and allowed

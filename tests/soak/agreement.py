@@ -17,6 +17,7 @@ from pathlib import Path
 from services.execution.backend import cache_folder, open_backend
 from services.execution.pool import Pool
 from services.execution.settings import ExecutionSettings
+from tests.singly import singly
 from tests.soak.native import native
 from tests.soak.ordinary import disagreements, programs
 from zeroloop.core.execution import PROGRAMS_MAX, Limits, Program, Result
@@ -36,7 +37,7 @@ async def results(pool: Pool, mode: str, work: Sequence[Program]) -> list[Result
         for start in starts:
             call = work[start : start + PROGRAMS_MAX]
             named = [replace(p, program_id=str(n)) for n, p in enumerate(call, start)]
-            async for result in pool.execute(named, LIMITS, mode):
+            async for result in singly(pool.execute(named, LIMITS, mode)):
                 found[int(result.program_id)] = result
 
     await asyncio.gather(*(caller() for _ in range(CALLERS)))

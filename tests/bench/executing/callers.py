@@ -9,7 +9,7 @@ from zeroloop.core.execution import Limits, Program, Result
 from zeroloop.core.tasks import RunStatus
 
 Execute = Callable[..., AsyncGenerator[Result]]
-"""`Pool.execute` or `ExecutionClient.execute`."""
+"""`ExecutionClient.execute`, or a pool's as `of_pool` gives it."""
 
 LIMITS = Limits()
 

@@ -36,24 +36,26 @@ class EchoRunner:
 
     async def execute(
         self, programs: Sequence[Program], limits: Limits, mode: str = "", tenant: str = ""
-    ) -> AsyncGenerator[Result]:
-        for index, program in enumerate(programs):
-            numbers, count = ast.literal_eval(program.inputs[0])
-            yield Result(
-                program_id=program.program_id or str(index),
-                input_index=0,
-                status=RunStatus.OK,
-                value=repr(sorted(numbers)[:count]),
-                type_name="list",
-                isolation=Isolation.UNSAFE,
-            )
+    ) -> AsyncGenerator[list[Result]]:
+        yield [_result(index, program) for index, program in enumerate(programs)]
 
     async def stream(
-        self, programs: AsyncIterator[tuple[Program, Limits]]
-    ) -> AsyncGenerator[Result]:
-        async for program, limits in programs:
-            async for result in self.execute([program], limits):
-                yield result
+        self, programs: AsyncIterator[tuple[Program, Limits, str]], tenant: str = ""
+    ) -> AsyncGenerator[list[Result]]:
+        async for program, _, _ in programs:
+            yield [_result(0, program)]
+
+
+def _result(index: int, program: Program) -> Result:
+    numbers, count = ast.literal_eval(program.inputs[0])
+    return Result(
+        program_id=program.program_id or str(index),
+        input_index=0,
+        status=RunStatus.OK,
+        value=repr(sorted(numbers)[:count]),
+        type_name="list",
+        isolation=Isolation.UNSAFE,
+    )
 
 
 @asynccontextmanager

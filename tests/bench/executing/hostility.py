@@ -14,6 +14,7 @@ from tests.bench.executing.spreads import ideal_per_s
 from tests.bench.executing.targets import row
 from tests.bench.executing.trivial import SOURCE, WrongResultError, inputs
 from tests.bench.report import Row
+from tests.singly import of_pool
 from zeroloop.core.execution import Limits, Program
 from zeroloop.core.tasks import RunStatus
 
@@ -73,7 +74,7 @@ async def false_timeout_row(mode: str, scratch: Path, runs: int) -> Row:
     async with opened(scratch, sandboxes=min(cores, 64), workers=OVERSUBSCRIBED) as backend:
 
         async def work() -> None:
-            caller = Caller(backend.pool.execute, mode)
+            caller = Caller(of_pool(backend.pool), mode)
             for _ in waiting:
                 result = await caller.one(program, BUSY_LIMITS)
                 ends.append(result.status)

@@ -10,6 +10,7 @@ from tests.bench.executing.echo import EchoRunner
 from tests.bench.executing.spreads import quantile, spread
 from tests.bench.executing.targets import row
 from tests.bench.report import Row
+from tests.singly import of_pool
 from zeroloop.client.execution import ExecutionClient
 from zeroloop.core.execution import Isolation
 
@@ -61,7 +62,7 @@ async def grpc_row(client: ExecutionClient) -> Row:
     Measured without sandboxes: their spread is many times the difference.
     """
     wire = Caller(client.execute, "strict")
-    direct = Caller(MeteredRunner(EchoRunner(), Isolation.UNSAFE).execute, "strict")
+    direct = Caller(of_pool(MeteredRunner(EchoRunner(), Isolation.UNSAFE)), "strict")
     added_ms: list[float] = []
     for _ in range(BATCHES):
         [through_ms] = await timed_ms(wire.trivial, 1)

@@ -21,6 +21,7 @@ from tests.bench.executing.processes import processor_s, proportional_bytes
 from tests.bench.executing.spreads import spread
 from tests.bench.executing.targets import row
 from tests.bench.report import Row
+from tests.singly import of_pool
 
 PRELOAD = (
     "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "fractions", "functools",
@@ -92,5 +93,5 @@ async def _first_result_s(launcher: Launcher, mode: str) -> float:
         nothing = ResultCache(0)
         pool = Pool(launcher, Path(folder), size, launcher.image.digest, nothing)
         async with pool.running(sandbox):
-            await Caller(pool.execute, mode).single()
+            await Caller(of_pool(pool), mode).single()
             return time.perf_counter() - began_s

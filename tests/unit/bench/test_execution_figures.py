@@ -13,6 +13,7 @@ from tests.bench.executing.picture import chart
 from tests.bench.executing.spreads import Spread, ideal_per_s, quantile, ratios, spread
 from tests.bench.executing.trivial import BATCH, Input, WrongResultError, inputs
 from tests.bench.executing.ways import Visit, Way, interleaved
+from tests.singly import of_pool
 from zeroloop.core.execution import Limits, Program, Result
 from zeroloop.core.tasks import RunStatus
 
@@ -138,7 +139,7 @@ def test_another_value_is_refused() -> None:
 
 
 async def test_a_caller_checks_every_result() -> None:
-    assert await Caller(EchoRunner().execute, "strict").trivial(BATCH) == BATCH
+    assert await Caller(of_pool(EchoRunner()), "strict").trivial(BATCH) == BATCH
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ async def test_a_caller_refuses_what_is_no_result_of_the_program(runner: Runner)
 
 
 async def test_a_caller_knows_which_mode_answered() -> None:
-    caller = Caller(EchoRunner().execute, "reset")
+    caller = Caller(of_pool(EchoRunner()), "reset")
     await caller.trivial(4)
 
     assert caller.elsewhere == 1.0  # what echoes says `strict`
