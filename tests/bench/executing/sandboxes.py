@@ -17,10 +17,11 @@ from services.execution.pool import Pool, PoolSize
 from services.execution.sandbox import Sandbox
 from services.execution.settings import ExecutionSettings
 from tests.bench.executing.callers import Caller
-from tests.bench.executing.processes import processor_s, proportional_bytes
+from tests.bench.executing.processes import processor_s, tree_of
 from tests.bench.executing.spreads import spread
 from tests.bench.executing.targets import row
 from tests.bench.report import Row
+from tests.cluster.processes import memory_bytes
 from tests.singly import of_pool
 
 PRELOAD = (
@@ -62,7 +63,7 @@ def used_s(backend: Backend) -> float:
 
 def memory_row(backend: Backend) -> Row:
     """Memory of one sandbox with one worker that has worked for a while in every mode."""
-    mib = proportional_bytes(*pids(backend)) / len(pids(backend)) / 2**20
+    mib = memory_bytes(tree_of(*pids(backend))) / len(pids(backend)) / 2**20
     return row("memory of a sandbox with one worker (PSS)", mib, "MiB", "memory")
 
 

@@ -6,7 +6,8 @@ import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from tests.bench.executing.processes import proportional_bytes
+from tests.bench.executing.processes import tree_of
+from tests.cluster.processes import memory_bytes
 
 CLONE_VM = 0x100
 STACK_BYTES = 1 << 16
@@ -30,22 +31,22 @@ def child_in_our_memory() -> Generator[int]:
 
 def test_an_address_space_counts_once() -> None:
     with child_in_our_memory() as pid:
-        alone = proportional_bytes(pid)
-        both = proportional_bytes(os.getpid())
+        alone = memory_bytes([pid])
+        both = memory_bytes(tree_of(os.getpid()))
 
     assert alone > 10 << 20
     assert both < 1.5 * alone
 
 
 def test_memory_of_another_process_is_added() -> None:
-    alone = proportional_bytes(os.getpid())
+    alone = memory_bytes(tree_of(os.getpid()))
     pid = os.fork()
     if pid == 0:
         _ = bytearray(32 << 20)  # written to, so it is the child's own
         os.kill(os.getpid(), signal.SIGSTOP)
     try:
         os.waitpid(pid, os.WUNTRACED)
-        both = proportional_bytes(os.getpid())
+        both = memory_bytes(tree_of(os.getpid()))
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
