@@ -148,14 +148,16 @@ class Pool:
         """Submit while handing out results; what goes wrong with the one ends the other."""
         submitter = asyncio.create_task(submitting)
         submitter.add_done_callback(lambda _: call.finished.put_nowait(None))
+        more_to_come = True
         try:
-            while not submitter.done() or call.unfinished:
+            while more_to_come or call.unfinished:
                 ready = [await call.finished.get()]
                 while not call.finished.empty():
                     ready.append(call.finished.get_nowait())
                 if results := [self._take(call, *item) for item in ready if item is not None]:
                     yield results
                 if None in ready:
+                    more_to_come = False
                     submitter.result()  # raises what went wrong with a request
         finally:
             submitter.cancel()

@@ -20,7 +20,7 @@ from tests.engine.busy import burning, loops_in
 from tests.singly import singly
 from zeroloop.core.execution import Determinism, Isolation, Limits, Program, Result
 from zeroloop.core.tasks import RunStatus
-from zeroloop.errors import ConfigError, OverloadedError
+from zeroloop.errors import ConfigError, InvalidRequestError, OverloadedError
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = Limits(cpu_time_s=0.3, wall_time_s=1.0)
@@ -327,6 +327,23 @@ async def test_a_stream_gives_results_while_it_is_written(pool: Pool) -> None:
         answered.set()
 
     assert seen == [("first", "[1, 3]"), ("second", "[2, 4]")]
+
+
+async def test_what_is_wrong_with_a_stream_is_told_to_a_slow_reader(pool: Pool) -> None:
+    answered = asyncio.Event()
+
+    async def programs() -> AsyncIterator[tuple[Program, Limits, str]]:
+        yield Program(SORT, ("[3, 1]",), "twice"), Limits(), ""
+        await answered.wait()
+        yield Program(SORT, ("[4, 2]",), "twice"), Limits(), ""
+
+    results = singly(pool.stream(programs()))
+    assert (await anext(results)).value == "[1, 3]"
+    answered.set()
+    await asyncio.sleep(0.1)
+
+    with pytest.raises(InvalidRequestError, match="twice"):
+        await anext(results)
 
 
 async def test_throughput(scratch: Path) -> None:

@@ -269,6 +269,19 @@ async def test_a_stream_answers_while_it_is_written(
     assert [program.source for program, _ in runner.calls] == ["first", "second"]
 
 
+@pytest.mark.parametrize("before", [0, 1])
+async def test_an_error_of_who_writes_a_stream_is_raised_as_it_is(
+    client: ExecutionClient, before: int
+) -> None:
+    async def programs() -> AsyncIterator[Program]:
+        for number in range(before):
+            yield Program("", program_id=str(number))
+        raise ValueError("no more programs")
+
+    with pytest.raises(ValueError, match="no more programs"):
+        _ = [result async for result in client.execute_stream(programs())]
+
+
 async def test_overload_says_when_to_come_back(client: ExecutionClient, runner: FakeRunner) -> None:
     runner.results, runner.error = [], OverloadedError("full", retry_after_s=2.5)
 

@@ -1,8 +1,15 @@
 """Streams either way, with the errors of this project and nothing left open."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+)
+from contextlib import aclosing, contextmanager
 from typing import Any, TypeVar
 
 import grpc
@@ -76,26 +83,51 @@ async def write_all(
     awaits the reply, as those for tracing do, would never return.
     """
     failures: list[Exception] = []
-
-    async def handed_over() -> AsyncGenerator[M]:
-        try:
-            async for message in messages:
-                yield message
-        except Exception as error:
-            failures.append(error)
-            raise
-
-    call = start(handed_over())
+    call = start(_noted(messages, failures))
     try:
-        with translate_errors():
+        with _ended_by(failures), translate_errors():
             return await call
+    finally:
+        call.cancel()
+
+
+async def read_while_writing(
+    start: Callable[[AsyncIterator[M]], Any],
+    messages: AsyncIterable[M],
+    convert: Callable[[Any], V],
+) -> AsyncGenerator[V]:
+    """Yield each reply of a call that streams both ways.
+
+    An error of `messages` ends the call; it is raised as it is, after the replies before it.
+    """
+    failures: list[Exception] = []
+    call = start(_noted(messages, failures))
+    try:
+        with _ended_by(failures), translate_errors():
+            async for reply in call:
+                yield convert(reply)
+    finally:
+        call.cancel()
+
+
+async def _noted(messages: AsyncIterable[M], failures: list[Exception]) -> AsyncGenerator[M]:
+    try:
+        async for message in messages:
+            yield message
+    except Exception as error:
+        failures.append(error)
+        raise
+
+
+@contextmanager
+def _ended_by(failures: list[Exception]) -> Generator[None]:
+    """gRPC turns an error of the iterator that it is given into a cancellation of the call."""
+    try:
+        yield
     except (asyncio.CancelledError, ZeroloopError):
-        # gRPC turns an error of its iterator into a cancellation of the call.
         if failures:
             raise failures[0] from None
         raise
-    finally:
-        call.cancel()
 
 
 async def each(items: Iterable[V] | AsyncIterable[V]) -> AsyncGenerator[V]:

@@ -6,7 +6,7 @@ from typing import Any
 import grpc.aio
 
 from zeroloop.client import _execution_wire as wire
-from zeroloop.client._streams import read_all, read_each
+from zeroloop.client._streams import read_each, read_while_writing
 from zeroloop.client.channel import DEADLINE_S, STREAM_DEADLINE_S, translate_errors
 from zeroloop.core.execution import PROGRAMS_MAX, Capabilities, Limits, Program, Result
 from zeroloop.execution.v1 import execution_pb2 as pb
@@ -69,7 +69,9 @@ class ExecutionClient:
                 message = wire.program_to_pb(program)
                 yield pb.ExecuteStreamRequest(program=message, limits=limits_pb, mode=mode)
 
-        return read_all(lambda: self._stub.ExecuteStream(requests(), timeout=deadline_s), _result)
+        return read_while_writing(
+            lambda sent: self._stub.ExecuteStream(sent, timeout=deadline_s), requests(), _result
+        )
 
     async def get_capabilities(self) -> Capabilities:
         """Return what isolates programs there, and the limits in force."""
